@@ -1,0 +1,8 @@
+//! Smoke runs: the examples, started as programs and used as a user would use them.
+
+pub(crate) mod examples;
+pub(crate) mod git_history;
+mod http;
+pub(crate) mod ledger;
+mod scratch;
+mod server;
