@@ -1,1 +1,49 @@
-//! Placeholder.
+//! The rules of Rederive, without I/O, runtime or clock.
+//!
+//! An [`EventLog`] is read in [`Slice`]s. A [`Reducer`] says which [`Partitions`] an event belongs
+//! to and turns it into [`Op`]s; [`reduce`] does so for a batch, keeping the good prefix when an
+//! event fails. [`PartitionState`] decides what a partition does next, [`PartitionCommit`]s of many
+//! partitions form a [`Group`], and a [`Settlement`] brings a group into a [`Store`] in as few
+//! transactions as it takes. [`Watermark`] knows up to where everything is settled, and [`Waiters`]
+//! whom that releases.
+//!
+//! The modules are listed in that order.
+
+pub mod cursor;
+pub mod event;
+pub mod event_log;
+pub mod partition;
+pub mod reducer;
+pub mod value;
+pub mod op;
+pub mod error;
+pub mod reduce;
+pub mod partition_state;
+pub mod commit;
+pub mod settlement;
+pub mod store;
+pub mod watermark;
+pub mod waiters;
+pub mod observer;
+pub mod memory;
+
+pub use commit::{Group, PartitionCommit};
+pub use cursor::{Cursor, CursorKind, InvalidCursor};
+pub use error::{Failure, FailureKind, Halt, ReduceError};
+pub use event::{Recorded, Timestamp};
+pub use event_log::{EventLog, LogError, Slice, Undecodable, Wake, Wakers};
+pub use memory::{MemoryLog, MemoryStore};
+pub use observer::{Blocked, Notice, Observer};
+pub use op::{Change, ColumnKind, CustomOp, Key, Op, Ops, Row, RowOp, Table};
+pub use partition::{PartitionId, Partitions};
+pub use partition_state::{Delivery, Next, PartitionState, Settles};
+pub use reduce::{Reduction, Step, Steps, reduce};
+pub use reducer::Reducer;
+pub use settlement::{Progress, Rejection, Settled, Settlement};
+pub use store::{
+    CommitError, OpenError, Opened, PartitionRecord, PartitionWrite, ReducerWrite, Revision, Store,
+    StoreError, StoreIdentity, Writer,
+};
+pub use value::Value;
+pub use waiters::Waiters;
+pub use watermark::Watermark;

@@ -1,0 +1,35 @@
+//! [`PartitionCommit`] and [`Group`]: what is to be brought into a store.
+
+use std::sync::Arc;
+
+use crate::{Cursor, Halt, Op, PartitionId, reduce::Steps, store::Revision};
+
+/// The ops of one partition and the cursor that belongs to them.
+#[derive(Clone, Debug)]
+pub struct PartitionCommit {
+    /// The partition.
+    pub partition: PartitionId,
+    /// The ops of all steps, in order.
+    pub ops: Vec<Op>,
+    /// One step per event, in order; empty when only a halt is recorded.
+    pub steps: Steps,
+    /// Where the partition stands afterwards: the last step's cursor if there is one.
+    pub cursor: Cursor,
+    /// Set when the partition halts after these steps.
+    pub halt: Option<Halt>,
+}
+
+/// Commits of one reducer that may share a transaction, and how far they bring its low watermark.
+#[derive(Clone, Debug)]
+pub struct Group {
+    /// The reducer.
+    pub reducer: Arc<str>,
+    /// The revision that the reducer is believed to have.
+    pub revision: Revision,
+    /// The low watermark that is stored now.
+    pub stored: Cursor,
+    /// The low watermark once every commit of the group is in the store.
+    pub watermark: Cursor,
+    /// The commits, each of a partition of its own.
+    pub commits: Vec<PartitionCommit>,
+}

@@ -1,0 +1,130 @@
+//! [`MemoryLog`].
+
+use std::{
+    sync::{Arc, PoisonError, RwLock, Weak},
+    time::SystemTime,
+};
+
+use crate::{Cursor, CursorKind, EventLog, LogError, Recorded, Slice, Timestamp, Wake, Wakers};
+
+/// An event log in memory. Clones share the events.
+///
+/// ```
+/// use rederive_core::{Cursor, EventLog, MemoryLog};
+///
+/// let log = MemoryLog::new();
+/// let recorded = log.append(["opened", "closed"]);
+/// assert_eq!(recorded[1].cursor, Cursor::from(2));
+/// assert_eq!(log.fetch(&Cursor::Start, 10)?.events, recorded);
+/// # Ok::<(), rederive_core::LogError>(())
+/// ```
+pub struct MemoryLog<E>(Arc<Shared<E>>);
+
+struct Shared<E> {
+    kind: CursorKind,
+    events: RwLock<Vec<Recorded<E>>>,
+    wakers: Wakers,
+}
+
+impl<E: Clone + Send + Sync + 'static> MemoryLog<E> {
+    /// An empty log that numbers its events 1, 2, 3, …
+    pub fn new() -> Self {
+        Self::of_kind(CursorKind::Integer)
+    }
+
+    /// An empty log whose cursors are of this kind. A log with text cursors is filled with
+    /// [`append_at`](Self::append_at).
+    pub fn of_kind(kind: CursorKind) -> Self {
+        Self(Arc::new(Shared { kind, events: RwLock::default(), wakers: Wakers::default() }))
+    }
+
+    /// Appends events and wakes those who follow the log. Each is numbered one above its
+    /// predecessor; in a log with text cursors the number is padded to twenty digits.
+    pub fn append(&self, events: impl IntoIterator<Item = E>) -> Vec<Recorded<E>> {
+        let mut log = self.0.events.write().unwrap_or_else(PoisonError::into_inner);
+        let time = SystemTime::now().into();
+        let mut next = match log.last().map(|last| &last.cursor) {
+            Some(Cursor::Integer(last)) => last + 1,
+            _ => log.len() as u64 + 1,
+        };
+        let from = log.len();
+        log.extend(events.into_iter().map(|data| {
+            let cursor = match self.0.kind {
+                CursorKind::Integer => Cursor::from(next),
+                CursorKind::Text => Cursor::from(format!("{next:020}")),
+            };
+            next += 1;
+            Recorded { cursor, time, data }
+        }));
+        let recorded = log[from..].to_vec();
+        drop(log);
+        self.0.wakers.wake();
+        recorded
+    }
+
+    /// Appends an event at a cursor of your choice.
+    ///
+    /// # Errors
+    /// The cursor when it is of another kind than the log's or not above the last one; nothing was
+    /// appended.
+    pub fn append_at(&self, cursor: Cursor, time: Timestamp, data: E) -> Result<(), Cursor> {
+        let mut log = self.0.events.write().unwrap_or_else(PoisonError::into_inner);
+        let grows = log.last().is_none_or(|last| last.cursor < cursor);
+        if !grows || cursor.kind() != Some(self.0.kind) {
+            return Err(cursor);
+        }
+        log.push(Recorded { cursor, time, data });
+        drop(log);
+        self.0.wakers.wake();
+        Ok(())
+    }
+}
+
+impl<E: Clone + Send + Sync + 'static> EventLog for MemoryLog<E> {
+    type Event = E;
+
+    fn cursor_kind(&self) -> CursorKind {
+        self.0.kind
+    }
+
+    fn fetch(&self, after: &Cursor, limit: usize) -> Result<Slice<E>, LogError> {
+        let log = self.0.events.read().unwrap_or_else(PoisonError::into_inner);
+        let from = log.partition_point(|event| event.cursor <= *after);
+        let to = log.len().min(from.saturating_add(limit));
+        let events = log[from..to].to_vec();
+        let end = events.last().map_or(after, |event| &event.cursor).clone();
+        Ok(Slice { events, end, at_head: to == log.len(), undecodable: None })
+    }
+
+    fn find(&self, cursor: &Cursor) -> Result<Option<Recorded<E>>, LogError> {
+        let log = self.0.events.read().unwrap_or_else(PoisonError::into_inner);
+        let found = log.binary_search_by(|event| event.cursor.cmp(cursor));
+        Ok(found.ok().map(|index| log[index].clone()))
+    }
+
+    fn head(&self) -> Result<Cursor, LogError> {
+        let log = self.0.events.read().unwrap_or_else(PoisonError::into_inner);
+        Ok(log.last().map_or(Cursor::Start, |last| last.cursor.clone()))
+    }
+
+    fn count(&self, after: &Cursor) -> Result<u64, LogError> {
+        let log = self.0.events.read().unwrap_or_else(PoisonError::into_inner);
+        Ok((log.len() - log.partition_point(|event| event.cursor <= *after)) as u64)
+    }
+
+    fn subscribe(&self, wake: Weak<Wake>) {
+        self.0.wakers.add(wake);
+    }
+}
+
+impl<E> Clone for MemoryLog<E> {
+    fn clone(&self) -> Self {
+        Self(Arc::clone(&self.0))
+    }
+}
+
+impl<E: Clone + Send + Sync + 'static> Default for MemoryLog<E> {
+    fn default() -> Self {
+        Self::new()
+    }
+}

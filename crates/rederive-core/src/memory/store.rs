@@ -1,0 +1,165 @@
+//! [`MemoryStore`].
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use super::rows::{Rows, Undo};
+use crate::{
+    CommitError, Cursor, CursorKind, FailureKind, Key, Op, OpenError, Opened, PartitionId,
+    PartitionRecord, ReducerWrite, Store, StoreError, StoreIdentity, Table, Value, Writer,
+    store::Revision,
+};
+
+/// A store in memory. Clones share the rows.
+///
+/// It keeps to all rules of [`Store`], so a reducer tested on it behaves the same on a database,
+/// except that a constraint of the database's own cannot reject a commit. It knows no
+/// [`CustomOp`](crate::CustomOp).
+#[derive(Clone, Default)]
+pub struct MemoryStore(Arc<Mutex<State>>);
+
+#[derive(Default)]
+struct State {
+    reducers: HashMap<String, ReducerState>,
+    rows: Rows,
+}
+
+struct ReducerState {
+    version: u32,
+    watermark: Cursor,
+    revision: Revision,
+    partitions: BTreeMap<PartitionId, PartitionRecord>,
+}
+
+impl MemoryStore {
+    /// An empty store.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// The row with this key: one value per column of the table.
+    pub fn row(
+        &self,
+        table: &'static Table,
+        key: impl IntoIterator<Item = Value>,
+    ) -> Option<Vec<Value>> {
+        self.lock().rows.get(table, &key.into_iter().collect::<Key>()).cloned()
+    }
+
+    /// All rows of the table, in the order of their keys.
+    pub fn rows(&self, table: &'static Table) -> Vec<Vec<Value>> {
+        self.lock().rows.all(table).cloned().collect()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        // Nothing of the user's runs under the lock, and commits undo what they cannot finish.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Store for MemoryStore {
+    fn identity(&self) -> StoreIdentity {
+        StoreIdentity::of(&self.0)
+    }
+
+    fn open(&self, name: &str, version: u32, kind: CursorKind) -> Result<Opened, OpenError> {
+        let mut state = self.lock();
+        let reducer = state.reducers.entry(name.to_owned()).or_insert_with(|| ReducerState {
+            version,
+            watermark: Cursor::Start,
+            revision: Revision::default(),
+            partitions: BTreeMap::new(),
+        });
+        if reducer.version != version {
+            return Err(OpenError::VersionDiffers {
+                reducer: name.to_owned(),
+                stored: reducer.version,
+                current: version,
+            });
+        }
+        if reducer.watermark.kind().is_some_and(|stored| stored != kind) {
+            return Err(OpenError::CursorKindDiffers {
+                reducer: name.to_owned(),
+                stored: reducer.watermark.clone(),
+                current: kind,
+            });
+        }
+        reducer.revision.epoch += 1;
+        let watermark = reducer.watermark.clone();
+        reducer.partitions.retain(|_, row| row.halt.is_some() || row.cursor > watermark);
+        Ok(Opened {
+            watermark,
+            revision: reducer.revision,
+            partitions: reducer.partitions.values().cloned().collect(),
+        })
+    }
+
+    fn writer(&self) -> Result<Box<dyn Writer>, StoreError> {
+        Ok(Box::new(self.clone()))
+    }
+
+    fn halted(
+        &self,
+        reducer: &str,
+        after: Option<&PartitionId>,
+        limit: usize,
+    ) -> Result<Vec<PartitionRecord>, StoreError> {
+        let state = self.lock();
+        let Some(reducer) = state.reducers.get(reducer) else { return Ok(Vec::new()) };
+        let halted = reducer.partitions.values().filter(|row| row.halt.is_some());
+        let later = halted.filter(|row| after.is_none_or(|after| row.partition > *after));
+        Ok(later.take(limit).cloned().collect())
+    }
+}
+
+impl Writer for MemoryStore {
+    fn commit(&mut self, writes: &[ReducerWrite<'_>]) -> Result<(), CommitError> {
+        let State { reducers, rows } = &mut *self.lock();
+        for write in writes {
+            let fenced = || CommitError::Fenced { reducer: write.reducer.to_owned() };
+            let reducer = reducers.get(write.reducer).ok_or_else(fenced)?;
+            if reducer.revision != write.revision {
+                return Err(fenced());
+            }
+            for partition in &write.partitions {
+                let row = reducer.partitions.get(partition.partition);
+                if row.is_some_and(|row| partition.guard.is_some_and(|guard| row.cursor >= *guard))
+                {
+                    return Err(fenced());
+                }
+            }
+        }
+        let mut undo = Undo::default();
+        let ops = writes.iter().flat_map(|write| &write.partitions).flat_map(|part| part.ops);
+        for op in ops {
+            let applied = match op {
+                Op::Row(op) => rows.apply(op, &mut undo),
+                Op::Custom(op) => Err(format!("the memory store cannot run {op:?}")),
+            };
+            if let Err(message) = applied {
+                rows.undo(undo);
+                return Err(CommitError::Rejected { kind: FailureKind::Rejected, message });
+            }
+        }
+        for write in writes {
+            let Some(reducer) = reducers.get_mut(write.reducer) else { continue };
+            reducer.revision = reducer.revision.next();
+            reducer.watermark = write.watermark.clone();
+            for partition in write.partitions.iter().filter(|partition| partition.record) {
+                let record = PartitionRecord {
+                    partition: partition.partition.clone(),
+                    cursor: partition.cursor.clone(),
+                    halt: partition.halt.cloned(),
+                };
+                reducer.partitions.insert(record.partition.clone(), record);
+            }
+        }
+        Ok(())
+    }
+
+    fn revision(&mut self, reducer: &str) -> Result<Option<Revision>, StoreError> {
+        Ok(self.lock().reducers.get(reducer).map(|reducer| reducer.revision))
+    }
+}

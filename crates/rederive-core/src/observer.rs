@@ -1,0 +1,175 @@
+//! [`Observer`] and [`Notice`]: what observers are told.
+
+use std::{sync::Arc, time::Duration};
+
+use crate::{Cursor, Halt, PartitionId, Undecodable};
+
+/// Is told what happens. Notices are for people, metrics and tests; nothing depends on them.
+///
+/// [`notice`](Self::notice) is called on the actors' threads: be quick. A panic in it is caught and
+/// logged.
+pub trait Observer: Send + Sync + 'static {
+    /// Something happened.
+    fn notice(&self, notice: &Notice);
+}
+
+impl<F: Fn(&Notice) + Send + Sync + 'static> Observer for F {
+    fn notice(&self, notice: &Notice) {
+        self(notice);
+    }
+}
+
+/// Something that happened. Each variant says when it is told.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub enum Notice {
+    /// A reducer was opened and begins to follow the log, once per start and after each restart of
+    /// its dispatcher.
+    Started {
+        /// The reducer.
+        reducer: Arc<str>,
+        /// The low watermark it resumes from.
+        watermark: Cursor,
+    },
+    /// A reducer has settled every event that the log held when it was last read. Told when that
+    /// becomes true, not again while it stays true.
+    CaughtUp {
+        /// The reducer.
+        reducer: Arc<str>,
+        /// The low watermark.
+        watermark: Cursor,
+    },
+    /// Commits of a reducer are in the store. Not told for a transaction that stores only a
+    /// watermark.
+    Committed {
+        /// The reducer.
+        reducer: Arc<str>,
+        /// How many partitions were committed.
+        partitions: usize,
+        /// How many of their events changed something.
+        events: usize,
+        /// The low watermark that is stored.
+        watermark: Cursor,
+    },
+    /// A transaction that stores only a low watermark is done.
+    WatermarkStored {
+        /// The reducer.
+        reducer: Arc<str>,
+        /// The low watermark.
+        watermark: Cursor,
+    },
+    /// A partition halted, and that is stored.
+    Halted {
+        /// The reducer.
+        reducer: Arc<str>,
+        /// The partition.
+        partition: PartitionId,
+        /// Why.
+        halt: Arc<Halt>,
+    },
+    /// A partition dispatcher was started.
+    Activated {
+        /// The reducer.
+        reducer: Arc<str>,
+        /// The partition.
+        partition: PartitionId,
+    },
+    /// An idle partition dispatcher was stopped.
+    Passivated {
+        /// The reducer.
+        reducer: Arc<str>,
+        /// The partition.
+        partition: PartitionId,
+    },
+    /// The store could not commit and is tried again after `delay`. Told at each attempt.
+    CommitDelayed {
+        /// The reducers whose commits wait.
+        reducers: Vec<Arc<str>>,
+        /// How many attempts failed in a row.
+        attempt: u32,
+        /// The pause before the next one.
+        delay: Duration,
+        /// What the store said.
+        error: String,
+    },
+    /// The store commits again after [`CommitDelayed`](Self::CommitDelayed).
+    CommitResumed {
+        /// How many attempts had failed in a row.
+        attempts: u32,
+    },
+    /// The log could not be read and is tried again after `delay`. Told at each attempt.
+    ReadDelayed {
+        /// How many attempts failed in a row.
+        attempt: u32,
+        /// The pause before the next one.
+        delay: Duration,
+        /// What the log said.
+        error: String,
+    },
+    /// A reducer stands before an event that it cannot pass.
+    Blocked {
+        /// The reducer.
+        reducer: Arc<str>,
+        /// Why.
+        reason: Blocked,
+    },
+    /// An actor ended unexpectedly and is started anew from what is stored.
+    Restarted {
+        /// The reducer, if the actor belonged to one.
+        reducer: Option<Arc<str>>,
+        /// Which actor.
+        actor: &'static str,
+    },
+    /// Another owner has taken the reducer over; it stops here.
+    Fenced {
+        /// The reducer.
+        reducer: Arc<str>,
+    },
+    /// A reducer has stopped: everything it had begun is committed or was given up.
+    Stopped {
+        /// The reducer.
+        reducer: Arc<str>,
+        /// The low watermark that is stored.
+        watermark: Cursor,
+    },
+}
+
+/// Why a whole reducer cannot go on.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+pub enum Blocked {
+    /// An event cannot be decoded; it is tried again from time to time.
+    #[error("{0}; correct the event type or its stored form")]
+    Undecodable(Undecodable),
+    /// [`Reducer::partition`](crate::Reducer::partition) panicked, so that it is unknown whose event
+    /// it is.
+    #[error(
+        "the reducer panicked when asked for the partitions of the event at cursor {cursor}: \
+         {message}; correct it and restart"
+    )]
+    PartitionPanicked {
+        /// The event.
+        cursor: Cursor,
+        /// What the panic said.
+        message: String,
+    },
+    /// Too many partitions are halted for it to be their own fault.
+    #[error(
+        "{halted} partitions are halted, which is the limit: correct the cause and repair them, or \
+         raise the limit"
+    )]
+    TooManyHalted {
+        /// How many.
+        halted: usize,
+    },
+}
+
+impl Blocked {
+    /// The event that cannot be passed, if it is one.
+    pub fn cursor(&self) -> Option<&Cursor> {
+        match self {
+            Blocked::Undecodable(Undecodable { cursor, .. })
+            | Blocked::PartitionPanicked { cursor, .. } => Some(cursor),
+            Blocked::TooManyHalted { .. } => None,
+        }
+    }
+}

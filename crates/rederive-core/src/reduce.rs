@@ -1,0 +1,64 @@
+//! [`reduce`]: the pure step from events to ops.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use smallvec::SmallVec;
+
+use crate::{
+    Cursor, Failure, FailureKind, Op, Ops, PartitionId, Recorded, Reducer, error::panic_message,
+};
+
+/// What a batch of events of one partition was reduced to.
+#[derive(Debug, Default)]
+pub struct Reduction {
+    /// The ops of all events that were reduced, in order.
+    pub ops: Vec<Op>,
+    /// One step per event that was reduced, in order.
+    pub steps: Steps,
+    /// The event that failed, if one did; later events of the batch were not looked at.
+    pub failure: Option<Failure>,
+}
+
+/// The steps of a reduction or commit.
+pub type Steps = SmallVec<[Step; 1]>;
+
+/// The boundary after one event within a list of ops.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Step {
+    /// The event.
+    pub cursor: Cursor,
+    /// Its ops end before this index and begin where those of the step before end.
+    pub ops_end: usize,
+}
+
+/// Reduces events of one partition, in order, until one fails.
+///
+/// The good prefix is kept: when an event fails or panics, the ops of those before it stay, its own
+/// are dropped, and [`Reduction::failure`] names it.
+pub fn reduce<'e, E: Send + Sync + 'static>(
+    reducer: &dyn Reducer<Event = E>,
+    partition: &PartitionId,
+    events: impl IntoIterator<Item = &'e Recorded<E>>,
+) -> Reduction {
+    let mut ops = Ops::new(partition.clone());
+    let mut steps = Steps::new();
+    let mut failure = None;
+    for event in events {
+        let before = ops.as_slice().len();
+        // The ops are all that a panic can leave half done, and they are cut back.
+        let result = catch_unwind(AssertUnwindSafe(|| reducer.reduce(event, &mut ops)));
+        let (kind, message) = match result {
+            Ok(Ok(())) => {
+                let ops_end = ops.as_slice().len();
+                steps.push(Step { cursor: event.cursor.clone(), ops_end });
+                continue;
+            }
+            Ok(Err(error)) => (FailureKind::Reduce, error.to_string()),
+            Err(payload) => (FailureKind::Panic, panic_message(&*payload)),
+        };
+        ops.truncate(before);
+        failure = Some(Failure { cursor: event.cursor.clone(), kind, message });
+        break;
+    }
+    Reduction { ops: ops.into_vec(), steps, failure }
+}

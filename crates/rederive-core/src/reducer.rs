@@ -1,0 +1,82 @@
+//! [`Reducer`]: the user's code.
+
+use crate::{Ops, Partitions, Recorded, ReduceError};
+
+/// Turns events into changes of derived state. Others call it a projection.
+///
+/// A reducer is pure: what it emits depends on the event (and on the partition it is reduced for),
+/// never on the clock, on the database or on what it saw before. Then a rebuild leads to the same
+/// state, and an event may safely be reduced again after a crash.
+///
+/// It runs on an actor's thread that other partitions share: keep it short and never block in it.
+///
+/// ```
+/// use rederive_core::{
+///     Change, ColumnKind, Ops, Partitions, Recorded, ReduceError, Reducer, Table,
+/// };
+///
+/// static ACCOUNTS: Table =
+///     Table::new("accounts", &[("id", ColumnKind::Text), ("balance", ColumnKind::BigInt)], &[0]);
+///
+/// enum AccountEvent {
+///     Opened { id: String },
+///     Deposited { id: String, amount: i64 },
+/// }
+///
+/// struct Accounts;
+///
+/// impl Reducer for Accounts {
+///     type Event = AccountEvent;
+///
+///     fn name(&self) -> &str {
+///         "accounts"
+///     }
+///
+///     fn partition(&self, event: &AccountEvent) -> Partitions {
+///         match event {
+///             AccountEvent::Opened { id } | AccountEvent::Deposited { id, .. } => id.into(),
+///         }
+///     }
+///
+///     fn reduce(&self, event: &Recorded<AccountEvent>, ops: &mut Ops) -> Result<(), ReduceError> {
+///         match &event.data {
+///             AccountEvent::Opened { id } => {
+///                 ops.change(&ACCOUNTS, [id.into()], Change::Insert(vec![(1, 0.into())]))
+///             }
+///             AccountEvent::Deposited { id, amount } => {
+///                 ops.change(&ACCOUNTS, [id.into()], Change::Increment(1, (*amount).into()))
+///             }
+///         }
+///     }
+/// }
+/// ```
+pub trait Reducer: Send + Sync + 'static {
+    /// The type of the log's events.
+    type Event: Send + Sync + 'static;
+
+    /// The name under which progress is stored: unique among the reducers of a store, and never
+    /// changed.
+    fn name(&self) -> &str;
+
+    /// Raise it when the derived state has to be built anew because [`partition`](Self::partition)
+    /// or [`reduce`](Self::reduce) changed. A reducer whose stored version differs is refused at
+    /// start.
+    fn version(&self) -> u32 {
+        1
+    }
+
+    /// The partitions that the event belongs to.
+    ///
+    /// Two events whose order matters must share a partition, and a row must be changed by one
+    /// partition only. A panic here stops the whole reducer, as it cannot be known whose event it
+    /// was.
+    fn partition(&self, event: &Self::Event) -> Partitions;
+
+    /// Emits the changes that follow from the event for the partition
+    /// [`ops.partition()`](Ops::partition).
+    ///
+    /// # Errors
+    /// An error halts the partition just before this event; its ops so far are dropped. A panic is
+    /// caught and does the same.
+    fn reduce(&self, event: &Recorded<Self::Event>, ops: &mut Ops) -> Result<(), ReduceError>;
+}

@@ -1,0 +1,225 @@
+//! [`Store`] and [`Writer`]: where derived state and progress live.
+
+use crate::{Cursor, CursorKind, FailureKind, Halt, Op, PartitionId};
+
+/// Where derived state and the progress of reducers live, side by side, so that one transaction can
+/// change both.
+///
+/// All methods may block. Progress consists of one row per reducer, holding its *low watermark*
+/// (every event at or below it is settled) and its [`Revision`], and of one row for each partition
+/// that is ahead of the watermark or halted. The cursor of a partition without a row is the
+/// watermark.
+pub trait Store: Send + Sync + 'static {
+    /// Tells whether two handles lead to the same store: commits of reducers that share a store may
+    /// share a transaction.
+    fn identity(&self) -> StoreIdentity;
+
+    /// Takes the reducer over: creates its progress if there is none and raises its
+    /// [`Revision::epoch`], so that whoever had it before can commit no more.
+    ///
+    /// Rows of partitions at or below the watermark that are not halted say nothing and are removed.
+    /// A crash before or after leaves nothing to repair: the epoch may have been raised for nobody.
+    ///
+    /// # Errors
+    /// [`OpenError`]; nothing was changed.
+    fn open(&self, reducer: &str, version: u32, kind: CursorKind) -> Result<Opened, OpenError>;
+
+    /// A writer with a connection of its own, if the store has such.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the store cannot be reached.
+    fn writer(&self) -> Result<Box<dyn Writer>, StoreError>;
+
+    /// The halted partitions of a reducer in the order of their ids: up to `limit` of those after
+    /// `after`.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the store cannot be read.
+    fn halted(
+        &self,
+        reducer: &str,
+        after: Option<&PartitionId>,
+        limit: usize,
+    ) -> Result<Vec<PartitionRecord>, StoreError>;
+}
+
+/// Brings commits into a store; used by one thread.
+pub trait Writer: Send {
+    /// Applies all writes in one transaction, or none of them.
+    ///
+    /// For each reducer: its stored revision must equal [`ReducerWrite::revision`] and is raised by
+    /// one, the watermark is stored, the ops of each partition are applied in order, and the rows of
+    /// partitions are written where [`PartitionWrite::record`] asks for it. Partitions are
+    /// independent of each other, so a store is free to interleave and merge their ops.
+    ///
+    /// A crash (of the process or the machine) before the transaction is durable leaves nothing of
+    /// it; after that, all of it.
+    ///
+    /// # Errors
+    /// [`CommitError`]: each variant says whether the work was done.
+    fn commit(&mut self, writes: &[ReducerWrite<'_>]) -> Result<(), CommitError>;
+
+    /// The stored revision of a reducer: asked after [`CommitError::InDoubt`].
+    ///
+    /// # Errors
+    /// [`StoreError`] when the store cannot be read.
+    fn revision(&mut self, reducer: &str) -> Result<Option<Revision>, StoreError>;
+}
+
+/// What [`Writer::commit`] writes for one reducer.
+#[derive(Debug)]
+pub struct ReducerWrite<'g> {
+    /// The reducer.
+    pub reducer: &'g str,
+    /// The revision that must be stored; the transaction raises its number by one.
+    pub revision: Revision,
+    /// The low watermark to store.
+    pub watermark: &'g Cursor,
+    /// The partitions to change.
+    pub partitions: Vec<PartitionWrite<'g>>,
+}
+
+/// What [`Writer::commit`] writes for one partition.
+#[derive(Debug)]
+pub struct PartitionWrite<'g> {
+    /// The partition.
+    pub partition: &'g PartitionId,
+    /// The changes to derived state, in order.
+    pub ops: &'g [Op],
+    /// Where the partition stands afterwards.
+    pub cursor: &'g Cursor,
+    /// A stored row of this partition must stand below this cursor, else the write is
+    /// [`CommitError::Fenced`]: it would apply an event twice.
+    pub guard: Option<&'g Cursor>,
+    /// Whether the partition halts.
+    pub halt: Option<&'g Halt>,
+    /// Whether the partition's row must be written. When false, the watermark of the same
+    /// transaction says as much, and a row of the partition, if there is one, may stay behind.
+    pub record: bool,
+}
+
+/// The fence that keeps a stale owner out: two numbers stored with each reducer.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Revision {
+    /// Raised by each [`Store::open`].
+    pub epoch: u64,
+    /// Raised by each transaction.
+    pub number: u64,
+}
+
+impl Revision {
+    /// The revision after one transaction more.
+    pub fn next(self) -> Self {
+        Self { number: self.number + 1, ..self }
+    }
+}
+
+/// The progress of a reducer that [`Store::open`] took over.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Opened {
+    /// The low watermark.
+    pub watermark: Cursor,
+    /// The revision to write with.
+    pub revision: Revision,
+    /// The partitions ahead of the watermark and those that are halted.
+    pub partitions: Vec<PartitionRecord>,
+}
+
+/// The stored row of a partition.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PartitionRecord {
+    /// The partition.
+    pub partition: PartitionId,
+    /// Where it stands.
+    pub cursor: Cursor,
+    /// Why it is halted, if it is.
+    pub halt: Option<Halt>,
+}
+
+/// Compares equal for handles of one store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct StoreIdentity(usize);
+
+impl StoreIdentity {
+    /// The identity of what this pointer points to, which must live as long as the store.
+    pub fn of<T>(shared: &std::sync::Arc<T>) -> Self {
+        Self(std::sync::Arc::as_ptr(shared).addr())
+    }
+}
+
+/// A store could not be read.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the store cannot be used: {0}")]
+pub struct StoreError(String);
+
+impl StoreError {
+    /// An error with this text.
+    pub fn new(message: impl ToString) -> Self {
+        Self(message.to_string())
+    }
+}
+
+/// A reducer could not be taken over; nothing was changed.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum OpenError {
+    /// The derived state was built by another version of the reducer. Rebuild it, or run the code
+    /// that built it.
+    #[error(
+        "reducer {reducer:?} has version {current}, but its stored state was built by version \
+         {stored}: rebuild it, or start the version that built it"
+    )]
+    VersionDiffers {
+        /// The reducer.
+        reducer: String,
+        /// The version that built the state.
+        stored: u32,
+        /// The version of the code.
+        current: u32,
+    },
+    /// The stored progress belongs to a log of another kind. Register the reducer with its own log,
+    /// or under another name.
+    #[error(
+        "reducer {reducer:?} follows a log with {current} cursors, but its stored cursor is \
+         {stored}: it has followed another log; register it under another name or rebuild it"
+    )]
+    CursorKindDiffers {
+        /// The reducer.
+        reducer: String,
+        /// The cursor that is stored.
+        stored: Cursor,
+        /// The kind of the log's cursors.
+        current: CursorKind,
+    },
+    /// The store could not be reached. Try again once it can.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// A transaction failed. In all cases but [`InDoubt`](Self::InDoubt), nothing of it was done.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum CommitError {
+    /// The store cannot take it now: a lock, a lost connection, a full disk. Nothing was done; the
+    /// same transaction is tried again later.
+    #[error("{0}")]
+    Transient(String),
+    /// The connection was lost while committing: the transaction was done or was not. The stored
+    /// revision tells.
+    #[error("the outcome of a commit is unknown: {0}")]
+    InDoubt(String),
+    /// Something in the transaction cannot be done and will not be by trying again. Nothing was
+    /// done; the guilty part is searched for.
+    #[error("{message}")]
+    Rejected {
+        /// Whether the store refused or user code panicked in the transaction.
+        kind: FailureKind,
+        /// What was said.
+        message: String,
+    },
+    /// The stored revision of the reducer is not the expected one: somebody else has taken it over.
+    /// Nothing was done; this owner stops.
+    #[error("reducer {reducer:?} has been taken over by another owner")]
+    Fenced {
+        /// The reducer.
+        reducer: String,
+    },
+}
