@@ -21,8 +21,10 @@ pub(crate) fn expect(
     let shown = body.map(Value::to_string).unwrap_or_default();
     let reply = exchange(address, request_line, &shown)
         .map_err(|why| format!("`{request_line}` to {address}: {why}"))?;
-    let unexpected =
-        || format!("`{request_line} {shown}`: expected status {status}, got:\n{reply}");
+    let unexpected = || {
+        let request = format!("{request_line} {shown}");
+        format!("`{}`: expected status {status}, got:\n{reply}", request.trim_end())
+    };
     let (head, text) = reply.split_once("\r\n\r\n").ok_or_else(unexpected)?;
     let got = head.split(' ').nth(1).and_then(|code| code.parse().ok());
     if got != Some(status) {

@@ -2,11 +2,14 @@
 
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::mpsc;
+use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::workspace::{capture, not_started};
+
+/// What a server prints, followed by `HOST:PORT`, once it takes requests.
+const ANNOUNCEMENT: &str = "listening on http://";
 
 const START_WITHIN: Duration = Duration::from_secs(60);
 const STOP_WITHIN: Duration = Duration::from_secs(30);
@@ -18,7 +21,7 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    /// Starts the program and waits until it prints `listening on http://HOST:PORT`.
+    /// Starts the program and waits until it announces its address.
     pub(crate) fn start(command: &mut Command) -> Result<Self, String> {
         let mut process = command
             .stdin(Stdio::null())
@@ -26,23 +29,25 @@ impl Server {
             .spawn()
             .map_err(|why| not_started(command, &why))?;
         let stdout = process.stdout.take();
+        // From here on, every way out of this function but the last kills the process.
         let mut server = Self { process, address: String::new() };
 
         let (announce, announced) = mpsc::channel();
         // Reads on to the end, so that the server never blocks on a full pipe.
         thread::spawn(move || {
             for line in stdout.into_iter().flat_map(|out| BufReader::new(out).lines()).flatten() {
-                if let Some(address) = line.strip_prefix("listening on http://") {
+                if let Some(address) = line.strip_prefix(ANNOUNCEMENT) {
                     // The receiver is gone after the first address; later ones are of no interest.
                     let _ = announce.send(address.trim_end_matches('/').to_owned());
                 }
             }
         });
-        server.address =
-            announced.recv_timeout(START_WITHIN).map_err(|_| match server.process.try_wait() {
-                Ok(Some(status)) => format!("the server ended before it listened: {status}"),
-                _ => format!("no line `listening on http://HOST:PORT` within {START_WITHIN:?}"),
-            })?;
+        server.address = announced.recv_timeout(START_WITHIN).map_err(|why| match why {
+            RecvTimeoutError::Timeout => format!("no line `{ANNOUNCEMENT}…` in {START_WITHIN:?}"),
+            RecvTimeoutError::Disconnected => {
+                format!("the server's output ended without a line `{ANNOUNCEMENT}…`")
+            }
+        })?;
         Ok(server)
     }
 
