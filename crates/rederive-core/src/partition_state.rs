@@ -51,7 +51,6 @@ pub enum Next {
 
 #[derive(Debug)]
 struct InFlight {
-    steps: SmallVec<[Cursor; 2]>,
     cursor: Cursor,
     halt: Option<Halt>,
     settles: Settles,
@@ -135,10 +134,10 @@ impl<E: Send + Sync + 'static> PartitionState<E> {
     /// partition is to halt. Returns what must be committed next.
     pub fn rejected(&mut self, rejection: Rejection, now: impl FnOnce() -> Timestamp) -> Next {
         let Some(failed) = self.in_flight.take() else { return Next::Wait };
-        if let Some(last) = rejection.committed.checked_sub(1).and_then(|i| failed.steps.get(i)) {
-            self.cursor = last.clone();
+        let Rejection { committed, cursor, kind, message } = rejection;
+        if let Some(last) = committed {
+            self.cursor = last;
         }
-        let Rejection { cursor, kind, message, .. } = rejection;
         let commit = PartitionCommit {
             partition: self.partition.clone(),
             ops: Vec::new(),
@@ -151,7 +150,6 @@ impl<E: Send + Sync + 'static> PartitionState<E> {
 
     fn send(&mut self, commit: PartitionCommit, settles: Settles) -> Next {
         self.in_flight = Some(InFlight {
-            steps: commit.steps.iter().map(|step| step.cursor.clone()).collect(),
             cursor: commit.cursor.clone(),
             halt: commit.halt.clone(),
             settles: settles.clone(),

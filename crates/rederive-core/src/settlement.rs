@@ -91,8 +91,9 @@ pub struct Settled {
 /// A commit that the store rejected at one of its events.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rejection {
-    /// How many steps before the rejected one were committed.
-    pub committed: usize,
+    /// The last event of the commit before the rejected one; its effect and those before it are in
+    /// the store. `None` when the first event was rejected.
+    pub committed: Option<Cursor>,
     /// The event that was rejected.
     pub cursor: Cursor,
     /// Whether the store refused or user code panicked in the transaction.
@@ -302,9 +303,10 @@ impl Settlement {
                 Some((half(steps.start..middle), Some(half(middle..steps.end))))
             }
             Part::Steps { commit, steps } => {
+                let of = &state.group.commits[commit].steps;
                 state.results[commit] = Some(Err(Rejection {
-                    committed: steps.start,
-                    cursor: state.group.commits[commit].steps[steps.start].cursor.clone(),
+                    committed: steps.start.checked_sub(1).map(|last| of[last].cursor.clone()),
+                    cursor: of[steps.start].cursor.clone(),
                     kind,
                     message,
                 }));
