@@ -1,0 +1,110 @@
+//! [`FaultyLog`]: a log that fails where a test says.
+
+mod faults;
+
+use std::sync::{Arc, Weak};
+
+use rederive_core::{Cursor, CursorKind, EventLog, LogError, Recorded, Slice, Undecodable, Wake};
+
+pub use faults::{LogFault, LogFaults};
+
+/// A log with faults. Clones are the same log with the same faults.
+///
+/// ```
+/// use rederive_core::{Cursor, EventLog, MemoryLog};
+/// use rederive_testkit::{FaultyLog, LogFault};
+///
+/// let log = FaultyLog::new(MemoryLog::new());
+/// log.inner().append(["opened"]);
+/// log.faults().on_fetch(LogFault::Fails);
+/// assert!(log.fetch(&Cursor::Start, 10).is_err());
+/// assert_eq!(log.fetch(&Cursor::Start, 10)?.events.len(), 1);
+/// # Ok::<(), rederive_core::LogError>(())
+/// ```
+pub struct FaultyLog<L> {
+    inner: Arc<L>,
+    faults: LogFaults,
+    /// Forwards the wake-ups of the log within; it knows us only by a weak reference.
+    forward: Arc<Wake>,
+}
+
+impl<L: EventLog> FaultyLog<L> {
+    /// The log, without faults so far.
+    pub fn new(inner: L) -> Self {
+        let faults = LogFaults::default();
+        let forwards = faults.clone();
+        let forward: Arc<Wake> = Arc::new(move || forwards.forward_wake_up());
+        inner.subscribe(Arc::downgrade(&forward));
+        Self { inner: Arc::new(inner), faults, forward }
+    }
+
+    /// The log within, which has no faults.
+    pub fn inner(&self) -> &L {
+        &self.inner
+    }
+
+    /// Where a test scripts the faults; it keeps it when the log is handed on.
+    pub fn faults(&self) -> LogFaults {
+        self.faults.clone()
+    }
+}
+
+impl<L: EventLog> EventLog for FaultyLog<L> {
+    type Event = L::Event;
+
+    fn cursor_kind(&self) -> CursorKind {
+        self.inner.cursor_kind()
+    }
+
+    fn fetch(&self, after: &Cursor, limit: usize) -> Result<Slice<Self::Event>, LogError> {
+        let limit = self.faults.at_fetch(limit)?;
+        let mut slice = self.inner.fetch(after, limit)?;
+        let broken = slice.events.iter().position(|event| self.faults.is_broken(&event.cursor));
+        if let Some(index) = broken {
+            let rest = slice.events.split_off(index);
+            slice.end = slice.events.last().map_or(after, |event| &event.cursor).clone();
+            slice.at_head = false;
+            slice.undecodable = rest.first().map(|event| undecodable(&event.cursor));
+        }
+        Ok(slice)
+    }
+
+    fn find(&self, cursor: &Cursor) -> Result<Option<Recorded<Self::Event>>, LogError> {
+        self.faults.at_read()?;
+        if self.faults.is_broken(cursor) {
+            return Err(LogError::new(undecodable(cursor)));
+        }
+        self.inner.find(cursor)
+    }
+
+    fn head(&self) -> Result<Cursor, LogError> {
+        self.faults.at_read()?;
+        self.inner.head()
+    }
+
+    fn count(&self, after: &Cursor) -> Result<u64, LogError> {
+        self.faults.at_read()?;
+        self.inner.count(after)
+    }
+
+    fn subscribe(&self, wake: Weak<Wake>) {
+        self.faults.subscribe(wake);
+    }
+}
+
+impl<L> Clone for FaultyLog<L> {
+    fn clone(&self) -> Self {
+        Self {
+            inner: Arc::clone(&self.inner),
+            faults: self.faults.clone(),
+            forward: Arc::clone(&self.forward),
+        }
+    }
+}
+
+fn undecodable(cursor: &Cursor) -> Undecodable {
+    Undecodable { cursor: cursor.clone(), message: "scripted: it is broken".to_owned() }
+}
+
+#[cfg(test)]
+mod tests;

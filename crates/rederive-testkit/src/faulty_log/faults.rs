@@ -1,0 +1,170 @@
+//! [`LogFaults`]: the script of a faulty log.
+
+use std::{
+    collections::BTreeSet,
+    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
+};
+
+use rederive_core::{Cursor, LogError, Wake, Wakers};
+
+use crate::{Gate, Rng, script::Script};
+
+/// What befalls one fetch.
+#[derive(Clone, Debug)]
+pub enum LogFault {
+    /// It fails.
+    Fails,
+    /// It panics.
+    Panics,
+    /// It begins only when the gate is open.
+    Stall(Gate),
+    /// It returns at most so many events (at least one), though more were asked for.
+    Short(usize),
+}
+
+/// Scripts the faults of a [`FaultyLog`](super::FaultyLog). Clones are the same script.
+#[derive(Clone, Default)]
+pub struct LogFaults(Arc<Shared>);
+
+#[derive(Default)]
+struct Shared {
+    state: Mutex<State>,
+    wakers: Wakers,
+}
+
+#[derive(Default)]
+struct State {
+    fetch: Script<LogFault>,
+    read: Script<()>,
+    longest: Option<usize>,
+    broken: BTreeSet<Cursor>,
+    drops_wake_ups: bool,
+    dropped_wake_ups: usize,
+    chaos: Option<(f64, Rng)>,
+    fetches: usize,
+}
+
+impl LogFaults {
+    /// The fault befalls the next fetch after those that have a fault scripted.
+    pub fn on_fetch(&self, fault: LogFault) {
+        self.on_fetch_after(0, fault);
+    }
+
+    /// As [`on_fetch`](Self::on_fetch), but `skip` fetches go well before.
+    pub fn on_fetch_after(&self, skip: usize, fault: LogFault) {
+        self.lock().fetch.push(skip, fault);
+    }
+
+    /// The next `times` calls of `find`, `head` and `count` fail.
+    pub fn fail_reads(&self, times: usize) {
+        let mut state = self.lock();
+        (0..times).for_each(|_| state.read.push(0, ()));
+    }
+
+    /// No fetch returns more than `limit` events (at least one) from now on.
+    pub fn shorten(&self, limit: usize) {
+        self.lock().longest = Some(limit.max(1));
+    }
+
+    /// The event at this cursor cannot be decoded until it is [`mend`](Self::mend)ed.
+    pub fn break_event(&self, cursor: impl Into<Cursor>) {
+        self.lock().broken.insert(cursor.into());
+    }
+
+    /// The event at this cursor can be decoded again.
+    pub fn mend(&self, cursor: impl Into<Cursor>) {
+        self.lock().broken.remove(&cursor.into());
+    }
+
+    /// Wake-ups get lost from now on.
+    pub fn drop_wake_ups(&self) {
+        self.lock().drops_wake_ups = true;
+    }
+
+    /// How many wake-ups got lost.
+    pub fn dropped_wake_ups(&self) -> usize {
+        self.lock().dropped_wake_ups
+    }
+
+    /// Wakes the followers for no reason.
+    pub fn wake(&self) {
+        self.0.wakers.wake();
+    }
+
+    /// Fetches that have no fault scripted fail with this probability from now on, and as many
+    /// return a single event.
+    pub fn chaos(&self, probability: f64, rng: Rng) {
+        self.lock().chaos = Some((probability, rng));
+    }
+
+    /// Nothing fails any more. What waits at a gate still waits.
+    pub fn heal(&self) {
+        let mut state = self.lock();
+        *state = State {
+            fetches: state.fetches,
+            dropped_wake_ups: state.dropped_wake_ups,
+            ..State::default()
+        };
+    }
+
+    /// How many fetches were begun.
+    pub fn fetches(&self) -> usize {
+        self.lock().fetches
+    }
+
+    /// A fetch begins: how many events it may return.
+    pub(super) fn at_fetch(&self, limit: usize) -> Result<usize, LogError> {
+        let (fault, longest) = {
+            let mut state = self.lock();
+            state.fetches += 1;
+            let scripted = state.fetch.next();
+            let random = |(probability, rng): &mut (f64, Rng)| {
+                let fails = rng.chance(*probability);
+                let short = rng.chance(*probability);
+                fails.then_some(LogFault::Fails).or(short.then_some(LogFault::Short(1)))
+            };
+            let fault = scripted.or_else(|| state.chaos.as_mut().and_then(random));
+            (fault, limit.min(state.longest.unwrap_or(limit)))
+        };
+        match fault {
+            None => Ok(longest),
+            Some(LogFault::Fails) => Err(LogError::new("scripted: it cannot be read")),
+            Some(LogFault::Panics) => panic!("scripted: a panic in a fetch"),
+            Some(LogFault::Stall(gate)) => {
+                gate.pass();
+                Ok(longest)
+            }
+            Some(LogFault::Short(limit)) => Ok(longest.min(limit.max(1))),
+        }
+    }
+
+    pub(super) fn at_read(&self) -> Result<(), LogError> {
+        match self.lock().read.next() {
+            Some(()) => Err(LogError::new("scripted: it cannot be asked")),
+            None => Ok(()),
+        }
+    }
+
+    pub(super) fn is_broken(&self, cursor: &Cursor) -> bool {
+        self.lock().broken.contains(cursor)
+    }
+
+    pub(super) fn subscribe(&self, wake: Weak<Wake>) {
+        self.0.wakers.add(wake);
+    }
+
+    pub(super) fn forward_wake_up(&self) {
+        {
+            let mut state = self.lock();
+            if state.drops_wake_ups {
+                state.dropped_wake_ups += 1;
+                return;
+            }
+        }
+        self.0.wakers.wake();
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

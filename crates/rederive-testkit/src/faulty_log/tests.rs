@@ -1,0 +1,94 @@
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::atomic::{AtomicUsize, Ordering::SeqCst},
+    thread,
+    time::Duration,
+};
+
+use rederive_core::MemoryLog;
+
+use super::*;
+use crate::Gate;
+
+fn log_of(count: usize) -> FaultyLog<MemoryLog<usize>> {
+    let log = FaultyLog::new(MemoryLog::new());
+    log.inner().append(0..count);
+    log
+}
+
+fn data(slice: Slice<usize>) -> Vec<usize> {
+    slice.events.into_iter().map(|event| event.data).collect()
+}
+
+fn fetch(log: &FaultyLog<MemoryLog<usize>>) -> Result<Vec<usize>, LogError> {
+    log.fetch(&Cursor::Start, 10).map(data)
+}
+
+#[test]
+fn each_fault_befalls_the_fetch_it_was_scripted_for() {
+    let log = log_of(3);
+    let faults = log.faults();
+    faults.on_fetch(LogFault::Fails);
+    faults.on_fetch_after(1, LogFault::Short(0));
+    faults.on_fetch(LogFault::Panics);
+    fetch(&log).expect_err("it fails");
+    assert_eq!(fetch(&log), Ok(vec![0, 1, 2]));
+    assert_eq!(fetch(&log), Ok(vec![0]));
+    catch_unwind(AssertUnwindSafe(|| fetch(&log))).expect_err("it panics");
+    faults.shorten(2);
+    assert_eq!(fetch(&log), Ok(vec![0, 1]));
+    faults.heal();
+    assert_eq!(fetch(&log), Ok(vec![0, 1, 2]));
+    assert_eq!(faults.fetches(), 6);
+}
+
+#[test]
+fn an_event_that_cannot_be_decoded_ends_the_slice_before_it_until_it_is_mended() {
+    let log = log_of(4);
+    let faults = log.faults();
+    faults.break_event(3);
+    let slice = log.fetch(&Cursor::Start, 10).expect("it reads");
+    assert_eq!((slice.end.clone(), slice.at_head), (Cursor::from(2), false));
+    assert_eq!(slice.undecodable.as_ref().map(|broken| &broken.cursor), Some(&Cursor::from(3)));
+    assert_eq!(data(slice), [0, 1]);
+    let slice = log.fetch(&Cursor::from(2), 10).expect("it reads");
+    assert_eq!((slice.end.clone(), slice.events.len()), (Cursor::from(2), 0));
+    assert!(slice.undecodable.is_some());
+    log.find(&Cursor::from(3)).expect_err("it cannot be decoded");
+    faults.mend(3);
+    assert_eq!(fetch(&log), Ok(vec![0, 1, 2, 3]));
+}
+
+#[test]
+fn wake_ups_are_forwarded_or_dropped() {
+    let log = log_of(0);
+    let woken = Arc::new(AtomicUsize::new(0));
+    let counter = Arc::clone(&woken);
+    let wake: Arc<Wake> = Arc::new(move || {
+        counter.fetch_add(1, SeqCst);
+    });
+    log.subscribe(Arc::downgrade(&wake));
+    log.inner().append([1]);
+    assert_eq!(woken.load(SeqCst), 1);
+    log.faults().drop_wake_ups();
+    log.inner().append([2]);
+    assert_eq!((woken.load(SeqCst), log.faults().dropped_wake_ups()), (1, 1));
+    log.faults().wake();
+    assert_eq!(woken.load(SeqCst), 2);
+}
+
+#[test]
+fn a_stalled_fetch_waits_for_its_gate() {
+    let log = log_of(1);
+    let gate = Gate::closed();
+    log.faults().on_fetch(LogFault::Stall(gate.clone()));
+    let reading = thread::spawn({
+        let log = log.clone();
+        move || fetch(&log)
+    });
+    gate.wait_for_arrivals(1, Duration::from_secs(10));
+    assert!(!reading.is_finished());
+    log.inner().append([1]);
+    gate.open();
+    assert_eq!(reading.join().expect("no panic"), Ok(vec![0, 1]));
+}

@@ -1,0 +1,86 @@
+//! [`FaultyStore`]: a store that fails where a test says, or at random.
+
+mod chaos;
+mod faults;
+mod writer;
+
+use std::sync::Arc;
+
+use rederive_core::{
+    CursorKind, OpenError, Opened, PartitionId, PartitionRecord, Store, StoreError, StoreIdentity,
+    Writer,
+};
+
+pub use chaos::StoreChaos;
+pub use faults::{CommitFault, StoreCounts, StoreFaults};
+use writer::FaultyWriter;
+
+/// A store with faults. Clones are the same store with the same faults.
+///
+/// ```
+/// use rederive_core::{CursorKind, MemoryStore, Store};
+/// use rederive_testkit::{CommitFault, FaultyStore};
+///
+/// let store = FaultyStore::new(MemoryStore::new());
+/// let faults = store.faults();
+/// faults.on_commit(CommitFault::InDoubtDone);
+/// store.open("accounts", 1, CursorKind::Integer)?;
+/// assert_eq!(faults.counts().opens, 1);
+/// # Ok::<(), rederive_core::OpenError>(())
+/// ```
+pub struct FaultyStore<S> {
+    inner: Arc<S>,
+    faults: StoreFaults,
+}
+
+impl<S: Store> FaultyStore<S> {
+    /// The store, without faults so far.
+    pub fn new(inner: S) -> Self {
+        Self { inner: Arc::new(inner), faults: StoreFaults::default() }
+    }
+
+    /// The store within, which has no faults.
+    pub fn inner(&self) -> &S {
+        &self.inner
+    }
+
+    /// Where a test scripts the faults and reads the counts; it keeps it when the store is handed on.
+    pub fn faults(&self) -> StoreFaults {
+        self.faults.clone()
+    }
+}
+
+impl<S: Store> Store for FaultyStore<S> {
+    fn identity(&self) -> StoreIdentity {
+        self.inner.identity()
+    }
+
+    fn open(&self, reducer: &str, version: u32, kind: CursorKind) -> Result<Opened, OpenError> {
+        self.faults.at_open()?;
+        self.inner.open(reducer, version, kind)
+    }
+
+    fn writer(&self) -> Result<Box<dyn Writer>, StoreError> {
+        self.faults.at_writer()?;
+        let inner = self.inner.writer()?;
+        Ok(Box::new(FaultyWriter { inner, faults: self.faults.clone() }))
+    }
+
+    fn halted(
+        &self,
+        reducer: &str,
+        after: Option<&PartitionId>,
+        limit: usize,
+    ) -> Result<Vec<PartitionRecord>, StoreError> {
+        self.inner.halted(reducer, after, limit)
+    }
+}
+
+impl<S> Clone for FaultyStore<S> {
+    fn clone(&self) -> Self {
+        Self { inner: Arc::clone(&self.inner), faults: self.faults.clone() }
+    }
+}
+
+#[cfg(test)]
+mod tests;

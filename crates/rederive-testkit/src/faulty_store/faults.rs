@@ -1,0 +1,246 @@
+//! [`StoreFaults`]: the script of a faulty store, and what it counted.
+
+use std::{
+    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use rederive_core::{
+    CommitError, FailureKind, PartitionId, PartitionWrite, ReducerWrite, StoreError,
+};
+
+use super::StoreChaos;
+use crate::{Gate, Rng, script::Script};
+
+/// What befalls one commit.
+#[derive(Clone, Debug)]
+pub enum CommitFault {
+    /// A fault that passes, before anything was done.
+    Transient,
+    /// The commit is done, but the answer is lost.
+    InDoubtDone,
+    /// The commit is not done, and the answer is lost.
+    InDoubtLost,
+    /// A panic before anything was done.
+    PanicBefore,
+    /// A panic after the commit was done.
+    PanicAfter,
+    /// The commit begins only when the gate is open.
+    Stall(Gate),
+    /// The commit is done, but its answer comes only when the gate is open.
+    StallAfter(Gate),
+}
+
+/// What a faulty store was asked for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct StoreCounts {
+    /// Calls of `open`.
+    pub opens: usize,
+    /// Calls of `writer`.
+    pub writers: usize,
+    /// Commits begun, whatever became of them.
+    pub commits: usize,
+    /// Commits that are in the store, answered or not.
+    pub committed: usize,
+    /// Commits that were rejected, by the script or by the store within.
+    pub rejected: usize,
+    /// Calls of `revision`.
+    pub revisions: usize,
+    /// Commits that are running now.
+    pub running: usize,
+    /// The most commits that ran at once.
+    pub most_at_once: usize,
+}
+
+/// Scripts the faults of a [`FaultyStore`](super::FaultyStore). Clones are the same script.
+#[derive(Clone, Default)]
+pub struct StoreFaults(Arc<Shared>);
+
+#[derive(Default)]
+struct Shared {
+    state: Mutex<State>,
+    changed: Condvar,
+}
+
+#[derive(Default)]
+struct State {
+    open: Script<()>,
+    writer: Script<()>,
+    revision: Script<()>,
+    commit: Script<CommitFault>,
+    rejections: Vec<Box<Rejects>>,
+    chaos: Option<(StoreChaos, Rng)>,
+    counts: StoreCounts,
+}
+
+type Rejects = dyn Fn(&PartitionWrite<'_>) -> Option<(FailureKind, String)> + Send;
+
+impl StoreFaults {
+    /// The next `times` calls of `open` fail.
+    pub fn fail_open(&self, times: usize) {
+        let mut state = self.lock();
+        (0..times).for_each(|_| state.open.push(0, ()));
+    }
+
+    /// The next `times` calls of `writer` fail.
+    pub fn fail_writer(&self, times: usize) {
+        let mut state = self.lock();
+        (0..times).for_each(|_| state.writer.push(0, ()));
+    }
+
+    /// The next `times` calls of `revision` fail.
+    pub fn fail_revision(&self, times: usize) {
+        let mut state = self.lock();
+        (0..times).for_each(|_| state.revision.push(0, ()));
+    }
+
+    /// The fault befalls the next commit after those that have a fault scripted.
+    pub fn on_commit(&self, fault: CommitFault) {
+        self.on_commit_after(0, fault);
+    }
+
+    /// As [`on_commit`](Self::on_commit), but `skip` commits go well before.
+    pub fn on_commit_after(&self, skip: usize, fault: CommitFault) {
+        self.lock().commit.push(skip, fault);
+    }
+
+    /// Rejects every commit with ops of this partition.
+    pub fn reject(&self, partition: impl Into<PartitionId>) {
+        let partition = partition.into();
+        self.reject_where(move |write| {
+            let hit = *write.partition == partition && !write.ops.is_empty();
+            hit.then(|| (FailureKind::Rejected, format!("partition {partition:?} is rejected")))
+        });
+    }
+
+    /// Rejects every commit with a write for which this answers something.
+    pub fn reject_where(
+        &self,
+        rejects: impl Fn(&PartitionWrite<'_>) -> Option<(FailureKind, String)> + Send + 'static,
+    ) {
+        self.lock().rejections.push(Box::new(rejects));
+    }
+
+    /// Faults happen at random from now on, where none is scripted.
+    pub fn chaos(&self, chaos: StoreChaos, rng: Rng) {
+        self.lock().chaos = Some((chaos, rng));
+    }
+
+    /// Nothing fails any more. What waits at a gate still waits.
+    pub fn heal(&self) {
+        let mut state = self.lock();
+        let counts = state.counts;
+        *state = State { counts, ..State::default() };
+    }
+
+    /// How many commits still have a fault scripted.
+    pub fn scripted_commits(&self) -> usize {
+        self.lock().commit.len()
+    }
+
+    /// What the store was asked for so far.
+    pub fn counts(&self) -> StoreCounts {
+        self.lock().counts
+    }
+
+    /// Blocks until the counts are as wanted, and returns them.
+    ///
+    /// # Panics
+    /// When they are not within that time.
+    #[track_caller]
+    pub fn wait_for(&self, wanted: impl Fn(&StoreCounts) -> bool, within: Duration) -> StoreCounts {
+        let wait =
+            self.0.changed.wait_timeout_while(self.lock(), within, |state| !wanted(&state.counts));
+        let (state, waited) = wait.unwrap_or_else(PoisonError::into_inner);
+        let counts = state.counts;
+        drop(state);
+        assert!(!waited.timed_out(), "not as wanted within {within:?}: {counts:?}");
+        counts
+    }
+
+    pub(super) fn at_open(&self) -> Result<(), StoreError> {
+        let mut state = self.lock();
+        state.counts.opens += 1;
+        let scripted = state.open.next().is_some();
+        let fails = scripted || state.strikes(|chaos| chaos.open);
+        self.answer(state, fails, "it cannot be opened")
+    }
+
+    pub(super) fn at_writer(&self) -> Result<(), StoreError> {
+        let mut state = self.lock();
+        state.counts.writers += 1;
+        let scripted = state.writer.next().is_some();
+        let fails = scripted || state.strikes(|chaos| chaos.writer);
+        self.answer(state, fails, "it gives no writer")
+    }
+
+    pub(super) fn at_revision(&self) -> Result<(), StoreError> {
+        let mut state = self.lock();
+        state.counts.revisions += 1;
+        let scripted = state.revision.next().is_some();
+        let fails = scripted || state.strikes(|chaos| chaos.revision);
+        self.answer(state, fails, "it does not tell a revision")
+    }
+
+    /// A commit begins: what befalls it. It is over when the returned guard is dropped.
+    pub(super) fn at_commit(&self) -> (Running<'_>, Option<CommitFault>) {
+        let mut state = self.lock();
+        state.counts.commits += 1;
+        state.counts.running += 1;
+        state.counts.most_at_once = state.counts.most_at_once.max(state.counts.running);
+        let random = |(chaos, rng): &mut (StoreChaos, Rng)| chaos.commit_fault(rng);
+        let scripted = state.commit.next();
+        let fault = scripted.or_else(|| state.chaos.as_mut().and_then(random));
+        drop(state);
+        self.0.changed.notify_all();
+        (Running(self), fault)
+    }
+
+    /// The scripted rejection of these writes, if there is one.
+    pub(super) fn rejection(&self, writes: &[ReducerWrite<'_>]) -> Result<(), CommitError> {
+        let state = self.lock();
+        let partitions = writes.iter().flat_map(|write| &write.partitions);
+        let said = partitions
+            .flat_map(|write| state.rejections.iter().filter_map(|rejects| rejects(write)))
+            .next();
+        match said {
+            Some((kind, message)) => Err(CommitError::Rejected { kind, message }),
+            None => Ok(()),
+        }
+    }
+
+    pub(super) fn count(&self, count: impl FnOnce(&mut StoreCounts)) {
+        count(&mut self.lock().counts);
+        self.0.changed.notify_all();
+    }
+
+    fn answer(
+        &self,
+        state: MutexGuard<'_, State>,
+        fails: bool,
+        message: &str,
+    ) -> Result<(), StoreError> {
+        drop(state);
+        self.0.changed.notify_all();
+        if fails { Err(StoreError::new(format!("scripted: {message}"))) } else { Ok(()) }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn strikes(&mut self, probability: impl FnOnce(&StoreChaos) -> f64) -> bool {
+        self.chaos.as_mut().is_some_and(|(chaos, rng)| rng.chance(probability(chaos)))
+    }
+}
+
+/// A commit that is running.
+pub(super) struct Running<'f>(&'f StoreFaults);
+
+impl Drop for Running<'_> {
+    fn drop(&mut self) {
+        self.0.count(|counts| counts.running -= 1);
+    }
+}
