@@ -85,7 +85,7 @@ impl<E: Send + Sync + 'static> PartitionState<E> {
     /// Reduces what is buffered, up to about `limit` events, unless a commit is in flight.
     ///
     /// Events at or below the partition's cursor were applied before, as happens after a restart,
-    /// and are dropped.
+    /// and are dropped; so are those that were buffered twice.
     pub fn next(
         &mut self,
         reducer: &dyn Reducer<Event = E>,
@@ -104,8 +104,15 @@ impl<E: Send + Sync + 'static> PartitionState<E> {
         if self.halt.is_some() {
             return Next::Settled(settles);
         }
+        let mut last = &self.cursor;
         let events = batch.iter().flat_map(Delivery::recorded);
-        let new = events.filter(|event| event.cursor > self.cursor);
+        let new = events.filter(|event| {
+            let is_new = event.cursor > *last;
+            if is_new {
+                last = &event.cursor;
+            }
+            is_new
+        });
         let reduction = reduce(reducer, &self.partition, new);
         let cursor = reduction.steps.last().map_or(&self.cursor, |step| &step.cursor).clone();
         if reduction.ops.is_empty() && reduction.failure.is_none() {

@@ -62,3 +62,6 @@ pub fn reduce<'e, E: Send + Sync + 'static>(
     }
     Reduction { ops: ops.into_vec(), steps, failure }
 }
+
+#[cfg(test)]
+mod tests;

@@ -102,3 +102,6 @@ impl Watermark {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
