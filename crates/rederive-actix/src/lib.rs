@@ -1,1 +1,60 @@
-//! Placeholder.
+//! The actors of Rederive.
+//!
+//! ```text
+//!                 Await, Registration, Status, Shutdown
+//!                                 │
+//!                          ┌──────▼──────┐  Stop, Abort, WaitFor, Report
+//!                          │ Supervisor  ├───────────────────────────────┐
+//!                          └──┬───────┬──┘                               │
+//!                        Stop │       │ Stop, Hurry                      │
+//!   Woken   ┌─────────────────▼┐     ┌▼─────────────┐  OpenDone,   ┌─────▼──────┐
+//!  ────────►│  EventLogActor   │     │ Persistence  ├─────────────►│            │
+//!  the log  │  (+ read thread) │     │ (+ commit    │  Committed   │            │
+//!           └───▲──────────┬───┘     │    thread)   │◄─────────────┤ Dispatcher │
+//!  Fetch, Find, │          │         └──────────────┘ Open, Commit │            │
+//!  Head, Follow │          │ Fetched, Found, HeadIs, NewEvents     │            │
+//!               │          └──────────────────────────────────────►│            │
+//!               └──────────────────────────────────────────────────┤            │
+//!                                                                  └──▲──────┬──┘
+//!                                            Reduced, PartitionEnded  │      │ Deliver, Answer,
+//!                                                     ┌───────────────┴──────▼─┐   Wait, Passivate
+//!                                                     │  PartitionDispatcher   │
+//!                                                     │  (one per partition)   │
+//!                                                     └────────────────────────┘
+//! ```
+//!
+//! | actor | owns |
+//! |---|---|
+//! | [`Supervisor`] | the registrations, the addresses of all other actors but the partitions' |
+//! | `EventLogActor`, one per log | the queue of reads, the newest slices, the reader thread |
+//! | `Dispatcher`, one per reducer | the read position, the low watermark, the window, the partition dispatchers, the commits that wait for the next group |
+//! | `PartitionDispatcher`, one per active partition | the partition's cursor, its buffered events, those who wait for it |
+//! | `Persistence`, one per store | the groups of the next transaction, the commit thread and its connection |
+//!
+//! Actors only route: what they decide is decided by plain structs, most of them in
+//! [`rederive_core`]. [`message`](self) lists every message in the order in which an event causes
+//! them.
+
+mod config;
+mod message;
+mod supervisor;
+mod registration;
+mod event_log;
+mod dispatcher;
+mod partition_dispatcher;
+mod persistence;
+mod waiter;
+mod awaiting;
+mod status;
+mod health;
+mod observe;
+mod ended;
+mod worker;
+
+pub use awaiting::{Await, AwaitError, Awaited, Reply};
+pub use config::Config;
+pub use observe::LogObserver;
+pub use registration::Registration;
+pub use status::{Activity, Delay, ReducerStatus};
+pub use supervisor::{RegisterError, Shutdown, Status, Supervisor};
+pub use waiter::Outcome;

@@ -1,0 +1,96 @@
+//! [`Config`]: the settings, each with its default and the reason for it.
+
+use std::time::Duration;
+
+/// Settings of a supervisor. The defaults suit a service; a rebuild likes larger slices and windows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Config {
+    /// How many events one read of the log asks for. Default 1000: large enough to share the cost
+    /// of a query, small enough that the first commit starts soon.
+    pub slice: usize,
+    /// How many events a reducer may have read and not yet settled; it bounds the memory that events
+    /// take. Default 10,000.
+    pub window: usize,
+    /// How many events of one partition go into one commit, about. Default 1000: it bounds how long
+    /// one partition keeps the others of its thread waiting.
+    pub batch: usize,
+    /// How many events one transaction takes, about. Default 10,000: it bounds how long a
+    /// transaction lasts.
+    pub group: usize,
+    /// How long a partition dispatcher stays after its last event. Default 30 s.
+    pub idle_timeout: Duration,
+    /// How many partition dispatchers a reducer keeps; beyond that the idlest are stopped early.
+    /// Those that have events in flight are never stopped. Default 20,000, about 30 MB.
+    pub max_active: usize,
+    /// How many halted partitions a reducer bears before it stops as a whole: so many failures are
+    /// not the partitions' fault. It also bounds the memory that knowing them takes.
+    /// Default 10,000.
+    pub max_halted: usize,
+    /// How often the log is asked for news when nothing woke us: the safety net for events that
+    /// another process appended. Default 500 ms.
+    pub poll_interval: Duration,
+    /// How long a low watermark may be ahead of the stored one while nothing is committed.
+    /// Default 1 s.
+    pub watermark_interval: Duration,
+    /// The pause after a first transient fault; it doubles with each further one. Default 50 ms.
+    pub min_backoff: Duration,
+    /// The longest pause between attempts. Default 10 s.
+    pub max_backoff: Duration,
+    /// How long an [`Await`](crate::Await) without a time of its own waits. Default 30 s.
+    pub await_timeout: Duration,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            slice: 1000,
+            window: 10_000,
+            batch: 1000,
+            group: 10_000,
+            idle_timeout: Duration::from_secs(30),
+            max_active: 20_000,
+            max_halted: 10_000,
+            poll_interval: Duration::from_millis(500),
+            watermark_interval: Duration::from_secs(1),
+            min_backoff: Duration::from_millis(50),
+            max_backoff: Duration::from_secs(10),
+            await_timeout: Duration::from_secs(30),
+        }
+    }
+}
+
+impl Config {
+    /// The pause after this many failed attempts in a row, counted from one.
+    pub(crate) fn backoff(&self, attempt: u32) -> Duration {
+        let factor = 1_u32.checked_shl(attempt.saturating_sub(1)).unwrap_or(u32::MAX);
+        self.min_backoff.saturating_mul(factor).min(self.max_backoff)
+    }
+
+    /// The settings with every size at least one, so that none of them can stop the work.
+    pub(crate) fn checked(self) -> Self {
+        Self {
+            slice: self.slice.max(1),
+            window: self.window.max(1),
+            batch: self.batch.max(1),
+            group: self.group.max(1),
+            max_active: self.max_active.max(1),
+            max_halted: self.max_halted.max(1),
+            poll_interval: self.poll_interval.max(Duration::from_millis(1)),
+            watermark_interval: self.watermark_interval.max(Duration::from_millis(1)),
+            ..self
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_pause_doubles_up_to_the_longest() {
+        let config = Config::default();
+        let pauses: Vec<_> = (1..=10).map(|attempt| config.backoff(attempt).as_millis()).collect();
+        assert_eq!(pauses, [50, 100, 200, 400, 800, 1600, 3200, 6400, 10_000, 10_000]);
+        assert_eq!(config.backoff(u32::MAX), config.max_backoff);
+    }
+}

@@ -1,0 +1,88 @@
+//! [`Flow`]: how far a reducer has read and settled its log, and whether it may read on.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use rederive_core::{Cursor, Recorded, Settles, Slice, Watermark};
+
+/// The reading side of a dispatcher: position, low watermark, unfinished slices and the window.
+pub(super) struct Flow<E> {
+    /// Everything up to here was dispatched.
+    pub(super) position: Cursor,
+    pub(super) watermark: Watermark,
+    /// The unfinished slices by their number in the watermark.
+    slices: BTreeMap<u64, Arc<Slice<E>>>,
+    /// Deliveries that are not settled.
+    unsettled: usize,
+    /// Events that unfinished slices keep in memory.
+    pinned: usize,
+    window: usize,
+    pub(super) fetching: bool,
+    /// The last read reached the end of the log.
+    pub(super) at_head: bool,
+}
+
+impl<E> Flow<E> {
+    pub(super) fn new(watermark: Cursor, window: usize) -> Self {
+        Self {
+            position: watermark.clone(),
+            watermark: Watermark::new(watermark),
+            slices: BTreeMap::new(),
+            unsettled: 0,
+            pinned: 0,
+            window,
+            fetching: false,
+            at_head: false,
+        }
+    }
+
+    /// True when more should be read now.
+    pub(super) fn wants_more(&self) -> bool {
+        !self.fetching && !self.at_head && self.unsettled < self.window && self.pinned < self.window
+    }
+
+    /// Deliveries that are not settled.
+    pub(super) fn unsettled(&self) -> usize {
+        self.unsettled
+    }
+
+    /// Adds a slice that was dispatched up to `end`, with so many deliveries. Returns its number.
+    pub(super) fn track(&mut self, slice: &Arc<Slice<E>>, end: Cursor, deliveries: usize) -> u64 {
+        self.position = end.clone();
+        let number = self.watermark.track(end, deliveries);
+        if deliveries > 0 {
+            self.unsettled += deliveries;
+            self.pinned += slice.events.len();
+            self.slices.insert(number, Arc::clone(slice));
+        }
+        number
+    }
+
+    /// Settles deliveries.
+    pub(super) fn settle(&mut self, settles: &Settles) {
+        for (number, count) in settles {
+            self.unsettled = self.unsettled.saturating_sub(*count);
+            if self.watermark.settle(*number, *count)
+                && let Some(slice) = self.slices.remove(number)
+            {
+                self.pinned = self.pinned.saturating_sub(slice.events.len());
+            }
+        }
+    }
+
+    pub(super) fn slice(&self, number: u64) -> Option<&Arc<Slice<E>>> {
+        self.slices.get(&number)
+    }
+
+    /// The event at this cursor, if it is in an unfinished slice.
+    pub(super) fn find(&self, cursor: &Cursor) -> Option<(Arc<Slice<E>>, usize)> {
+        self.slices.values().find_map(|slice| {
+            let index = index_of(&slice.events, cursor)?;
+            Some((Arc::clone(slice), index))
+        })
+    }
+}
+
+/// Where the event at this cursor stands among `events`.
+pub(crate) fn index_of<E>(events: &[Recorded<E>], cursor: &Cursor) -> Option<usize> {
+    events.binary_search_by(|event| event.cursor.cmp(cursor)).ok()
+}

@@ -1,0 +1,109 @@
+//! [`Grouping`]: commits on their way from partition dispatchers to the store.
+
+use std::{collections::HashMap, sync::Arc};
+
+use rederive_core::{
+    Cursor, Group, Halt, PartitionCommit, PartitionId, Revision, Settles, Watermark,
+};
+
+/// Collects commits while a group is under way, so that the next group holds all of them.
+#[derive(Default)]
+pub(super) struct Grouping {
+    pending: Vec<Pending>,
+    under_way: Option<Vec<UnderWay>>,
+}
+
+struct Pending {
+    generation: u64,
+    commit: PartitionCommit,
+    settles: Settles,
+}
+
+/// What has to be known of a commit once it is answered.
+pub(super) struct UnderWay {
+    pub(super) partition: PartitionId,
+    pub(super) generation: u64,
+    pub(super) cursor: Cursor,
+    pub(super) events: usize,
+    pub(super) halt: Option<Arc<Halt>>,
+    pub(super) settles: Settles,
+}
+
+impl Grouping {
+    pub(super) fn push(&mut self, generation: u64, commit: PartitionCommit, settles: Settles) {
+        self.pending.push(Pending { generation, commit, settles });
+    }
+
+    /// True when nothing waits and nothing is under way.
+    pub(super) fn is_idle(&self) -> bool {
+        self.pending.is_empty() && self.under_way.is_none()
+    }
+
+    pub(super) fn is_under_way(&self) -> bool {
+        self.under_way.is_some()
+    }
+
+    /// Drops what this generation of a partition's actor wants committed and has not been sent.
+    /// True when it has a commit under way.
+    pub(super) fn forget(&mut self, partition: &PartitionId, generation: u64) -> bool {
+        self.pending.retain(|pending| {
+            pending.generation != generation || pending.commit.partition != *partition
+        });
+        self.under_way.iter().flatten().any(|under_way| {
+            under_way.generation == generation && under_way.partition == *partition
+        })
+    }
+
+    /// The next group of about `limit` events, unless one is under way. Without commits there is
+    /// one only if `even_empty`: to store the watermark.
+    pub(super) fn next(
+        &mut self,
+        reducer: &Arc<str>,
+        revision: Revision,
+        stored: &Cursor,
+        watermark: &Watermark,
+        limit: usize,
+        even_empty: bool,
+    ) -> Option<Group> {
+        if self.under_way.is_some() || (self.pending.is_empty() && !even_empty) {
+            return None;
+        }
+        let mut events = 0;
+        let fitting = self.pending.iter().take_while(|pending| {
+            let fits = events < limit;
+            events += pending.commit.steps.len();
+            fits
+        });
+        let fitting = fitting.count();
+        let mut settles: HashMap<u64, usize> = HashMap::new();
+        let (mut commits, mut under_way) =
+            (Vec::with_capacity(fitting), Vec::with_capacity(fitting));
+        for Pending { generation, commit, settles: of_commit } in self.pending.drain(..fitting) {
+            for (slice, count) in &of_commit {
+                *settles.entry(*slice).or_default() += count;
+            }
+            under_way.push(UnderWay {
+                partition: commit.partition.clone(),
+                generation,
+                cursor: commit.cursor.clone(),
+                events: commit.steps.len(),
+                halt: commit.halt.clone().map(Arc::new),
+                settles: of_commit,
+            });
+            commits.push(commit);
+        }
+        self.under_way = Some(under_way);
+        Some(Group {
+            reducer: Arc::clone(reducer),
+            revision,
+            stored: stored.clone(),
+            watermark: watermark.with(&settles),
+            commits,
+        })
+    }
+
+    /// The commits of the group that was under way: it has been answered.
+    pub(super) fn answered(&mut self) -> Vec<UnderWay> {
+        self.under_way.take().unwrap_or_default()
+    }
+}

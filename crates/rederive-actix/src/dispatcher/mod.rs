@@ -1,0 +1,312 @@
+//! [`Dispatcher`]: the actor that follows the log for one reducer.
+
+mod dispatch;
+mod flow;
+mod group;
+mod recover;
+mod route;
+mod settle;
+mod status;
+mod wait;
+
+use std::{sync::Arc, time::Duration};
+
+use actix::{Actor, ActorContext, Addr, AsyncContext, Context, Handler, Recipient, Running};
+use rederive_core::{
+    Blocked, Cursor, Notice, OpenError, Reducer, Revision, Waiters, event_log::EventLog,
+};
+use tokio::sync::oneshot;
+
+pub(crate) use self::flow::index_of;
+use self::{flow::Flow, group::Grouping, route::Routes};
+use crate::{
+    config::Config,
+    ended::EndGuard,
+    event_log::EventLogActor,
+    health::Health,
+    message::{Abort, ActorEnded, ActorStopped, Fetch, Follow, NewEvents, Open, OpenDone, Stop},
+    observe::Observers,
+    partition_dispatcher::PartitionDispatcher,
+    persistence::Persistence,
+    waiter::{Outcome, Waiter},
+};
+
+/// Follows the log for one reducer: fetches slices, hands each partition its events, forwards what
+/// partitions reduced to persistence, settles what is committed and moves the low watermark.
+///
+/// It owns the read position, the low watermark, the in-flight window and the partition dispatchers.
+pub(crate) struct Dispatcher<E: Send + Sync + 'static> {
+    links: Links<E>,
+    phase: Phase,
+    /// Told once whether the reducer could be opened, at the first start.
+    ready: Option<oneshot::Sender<Result<(), OpenError>>>,
+    attempts: u32,
+    revision: Revision,
+    /// The low watermark in the store.
+    stored: Cursor,
+    flow: Flow<E>,
+    routes: Routes<Addr<PartitionDispatcher<E>>>,
+    grouping: Grouping,
+    flush_scheduled: bool,
+    /// Whether observers know that we are caught up.
+    caught_up: bool,
+    /// Those who wait for events that are not dispatched yet.
+    future: Waiters<Waiter>,
+    /// Those who wait for the low watermark.
+    settled: Waiters<Waiter>,
+    /// Those whose event is being looked up in the log.
+    finding: Waiters<Waiter>,
+    heads: wait::Heads,
+    guard: EndGuard<ActorEnded>,
+}
+
+/// What a dispatcher is connected to.
+pub(crate) struct Links<E: Send + Sync + 'static> {
+    pub(crate) reducer: Arc<dyn Reducer<Event = E>>,
+    pub(crate) name: Arc<str>,
+    pub(crate) version: u32,
+    pub(crate) log: Arc<dyn EventLog<Event = E>>,
+    pub(crate) log_actor: Addr<EventLogActor<E>>,
+    pub(crate) persistence: Addr<Persistence>,
+    pub(crate) config: Config,
+    pub(crate) observers: Observers,
+    pub(crate) store_health: Health,
+    pub(crate) log_health: Health,
+}
+
+/// What a dispatcher is doing.
+#[derive(Debug)]
+enum Phase {
+    Opening,
+    Running,
+    /// The log cannot be read on; what was read goes on.
+    Blocked(Blocked),
+    Fenced,
+    Stopping(Recipient<ActorStopped>),
+}
+
+impl<E: Send + Sync + 'static> Dispatcher<E> {
+    pub(crate) fn new(
+        links: Links<E>,
+        ready: Option<oneshot::Sender<Result<(), OpenError>>>,
+        guard: EndGuard<ActorEnded>,
+    ) -> Self {
+        Self {
+            phase: Phase::Opening,
+            ready,
+            attempts: 0,
+            revision: Revision::default(),
+            stored: Cursor::Start,
+            flow: Flow::new(Cursor::Start, links.config.window),
+            routes: Routes::new(Vec::new()),
+            grouping: Grouping::default(),
+            flush_scheduled: false,
+            caught_up: false,
+            future: Waiters::default(),
+            settled: Waiters::default(),
+            finding: Waiters::default(),
+            heads: wait::Heads::default(),
+            guard,
+            links,
+        }
+    }
+
+    fn open(&self, ctx: &Context<Self>) {
+        self.links.persistence.do_send(Open {
+            reducer: Arc::clone(&self.links.name),
+            version: self.links.version,
+            kind: self.links.log.cursor_kind(),
+            reply: ctx.address().recipient(),
+        });
+    }
+
+    /// Reads on if there is something to read and room for it.
+    fn read_on(&mut self, ctx: &Context<Self>) {
+        if matches!(self.phase, Phase::Running) && self.flow.wants_more() {
+            self.flow.fetching = true;
+            // Whatever is appended from now on is either read or announced.
+            self.flow.at_head = true;
+            self.links.log_actor.do_send(Fetch {
+                after: self.flow.position.clone(),
+                reply: ctx.address().recipient(),
+            });
+        }
+    }
+
+    /// Stands before an event that cannot be passed: says so to those who wait for it or later ones.
+    fn block(&mut self, reason: Blocked, ctx: &mut Context<Self>) {
+        let retry = matches!(reason, Blocked::Undecodable(_));
+        let (reducer, told) = (Arc::clone(&self.links.name), reason.clone());
+        self.links.observers.tell(&Notice::Blocked { reducer, reason: told });
+        let position = self.flow.position.clone();
+        let reachable = self.settled.release(&position);
+        for (_, waiter) in self.future.release_all().into_iter().chain(self.settled.release_all()) {
+            waiter.finish(Outcome::Blocked(reason.clone()));
+        }
+        for (cursor, waiter) in reachable {
+            self.settled.add(cursor, waiter, Waiter::is_gone);
+        }
+        if matches!(self.phase, Phase::Running) {
+            self.phase = Phase::Blocked(reason);
+        }
+        if retry {
+            ctx.run_later(self.links.config.max_backoff, |this, ctx| {
+                if let Phase::Blocked(Blocked::Undecodable(_)) = this.phase {
+                    this.phase = Phase::Running;
+                    this.flow.at_head = false;
+                    this.read_on(ctx);
+                }
+            });
+        }
+    }
+
+    /// Another owner has the reducer: nothing can be committed here any more.
+    fn fence(&mut self, ctx: &mut Context<Self>) {
+        self.links.observers.tell(&Notice::Fenced { reducer: Arc::clone(&self.links.name) });
+        self.dismiss(&Outcome::Fenced);
+        self.grouping = Grouping::default();
+        self.routes.clear();
+        if matches!(self.phase, Phase::Stopping(_)) {
+            self.stop(ctx);
+        } else {
+            self.phase = Phase::Fenced;
+        }
+    }
+
+    /// Tells those who wait here, rather than at a partition, that they wait in vain.
+    fn dismiss(&mut self, outcome: &Outcome) {
+        let waiters = [&mut self.future, &mut self.settled, &mut self.finding];
+        let waiters = waiters.into_iter().flat_map(Waiters::release_all).map(|(_, waiter)| waiter);
+        for waiter in waiters.chain(self.heads.take()) {
+            waiter.finish(outcome.clone());
+        }
+    }
+
+    /// Stops once everything that was begun is done.
+    fn stop_if_drained(&mut self, ctx: &mut Context<Self>) {
+        if matches!(self.phase, Phase::Stopping(_))
+            && self.flow.unsettled() == 0
+            && self.grouping.is_idle()
+            && !self.store_watermark(ctx)
+        {
+            self.stop(ctx);
+        }
+    }
+
+    fn stop(&mut self, ctx: &mut Context<Self>) {
+        self.guard.disarm();
+        for partition in self.routes.clear() {
+            partition.do_send(crate::message::Passivate);
+        }
+        let reducer = Arc::clone(&self.links.name);
+        self.links.observers.tell(&Notice::Stopped { reducer, watermark: self.stored.clone() });
+        if let Phase::Stopping(reply) = &self.phase {
+            reply.do_send(ActorStopped);
+        }
+        ctx.stop();
+    }
+}
+
+impl<E: Send + Sync + 'static> Actor for Dispatcher<E> {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Context<Self>) {
+        self.open(ctx);
+    }
+
+    fn stopping(&mut self, _: &mut Context<Self>) -> Running {
+        Running::Stop
+    }
+}
+
+impl<E: Send + Sync + 'static> Handler<OpenDone> for Dispatcher<E> {
+    type Result = ();
+
+    fn handle(&mut self, OpenDone(result): OpenDone, ctx: &mut Context<Self>) {
+        if !matches!(self.phase, Phase::Opening) {
+            return;
+        }
+        let opened = match (result, self.ready.take()) {
+            (Ok(opened), ready) => {
+                self.ready = ready;
+                opened
+            }
+            (Err(error), Some(ready)) => {
+                // Refused at the first start: whoever started us is told and decides.
+                let _ = ready.send(Err(error));
+                self.guard.disarm();
+                ctx.stop();
+                return;
+            }
+            (Err(error), None) => {
+                self.attempts += 1;
+                let delay = self.links.config.backoff(self.attempts);
+                self.links.observers.tell(&Notice::CommitDelayed {
+                    reducers: vec![Arc::clone(&self.links.name)],
+                    attempt: self.attempts,
+                    delay,
+                    error: error.to_string(),
+                });
+                ctx.run_later(delay, |this, ctx| this.open(ctx));
+                return;
+            }
+        };
+        self.phase = Phase::Running;
+        self.revision = opened.revision;
+        self.stored = opened.watermark.clone();
+        self.flow = Flow::new(opened.watermark.clone(), self.links.config.window);
+        self.routes = Routes::new(opened.partitions);
+        self.links.observers.tell(&Notice::Started {
+            reducer: Arc::clone(&self.links.name),
+            watermark: opened.watermark,
+        });
+        if let Some(ready) = self.ready.take() {
+            let _ = ready.send(Ok(()));
+        }
+        self.links.log_actor.do_send(Follow(ctx.address().recipient()));
+        ctx.run_interval(self.links.config.watermark_interval, |this, ctx| {
+            if matches!(this.phase, Phase::Running | Phase::Blocked(_)) {
+                this.store_watermark(ctx);
+            }
+        });
+        let sweep = self.links.config.idle_timeout / 4;
+        let sweep = sweep.clamp(Duration::from_millis(10), Duration::from_secs(5));
+        ctx.run_interval(sweep, |this, _| this.passivate());
+        self.resume_waits(ctx);
+        self.read_on(ctx);
+    }
+}
+
+impl<E: Send + Sync + 'static> Handler<NewEvents> for Dispatcher<E> {
+    type Result = ();
+
+    fn handle(&mut self, _: NewEvents, ctx: &mut Context<Self>) {
+        self.flow.at_head = false;
+        self.read_on(ctx);
+    }
+}
+
+impl<E: Send + Sync + 'static> Handler<Stop> for Dispatcher<E> {
+    type Result = ();
+
+    fn handle(&mut self, Stop(reply): Stop, ctx: &mut Context<Self>) {
+        let done = matches!(self.phase, Phase::Opening | Phase::Fenced);
+        self.phase = Phase::Stopping(reply);
+        // What is not dispatched will not be. Those at the partitions are still answered.
+        self.dismiss(&Outcome::Stopped);
+        if done {
+            self.stop(ctx);
+        } else {
+            self.stop_if_drained(ctx);
+        }
+    }
+}
+
+impl<E: Send + Sync + 'static> Handler<Abort> for Dispatcher<E> {
+    type Result = ();
+
+    fn handle(&mut self, _: Abort, ctx: &mut Context<Self>) {
+        self.guard.disarm();
+        ctx.terminate();
+    }
+}

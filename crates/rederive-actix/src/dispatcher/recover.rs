@@ -1,0 +1,88 @@
+//! Replacing a partition dispatcher that died.
+
+use std::{collections::HashSet, sync::Arc};
+
+use actix::{Context, Handler};
+use rederive_core::{Delivery, Notice, PartitionId, Settles};
+
+use super::Dispatcher;
+use crate::{
+    message::{Deliver, PartitionEnded},
+    partition_dispatcher::partitions_of,
+};
+
+impl<E: Send + Sync + 'static> Handler<PartitionEnded> for Dispatcher<E> {
+    type Result = ();
+
+    fn handle(&mut self, ended: PartitionEnded, ctx: &mut Context<Self>) {
+        let PartitionEnded { partition, generation } = ended;
+        let under_way = self.grouping.forget(&partition, generation);
+        let Some(route) = self.routes.of_generation(&partition, generation) else { return };
+        if under_way {
+            // Where the partition stands is known once its commit is answered.
+            route.lost = true;
+        } else {
+            self.replace(&partition, ctx);
+        }
+        self.after_settling(ctx);
+    }
+}
+
+impl<E: Send + Sync + 'static> Dispatcher<E> {
+    /// Starts a new actor where the partition stands for sure, and delivers again what is not
+    /// settled. Those who waited at the dead one have noticed and ask again.
+    pub(super) fn replace(&mut self, partition: &PartitionId, ctx: &Context<Self>) {
+        let generation = self.routes.next_generation();
+        let halted = self.routes.halt(partition).is_some();
+        let Some(route) = self.routes.get_mut(partition) else { return };
+        self.links.observers.tell(&Notice::Restarted {
+            reducer: Some(Arc::clone(&self.links.name)),
+            actor: "partition dispatcher",
+        });
+        let (id, cursor) = (partition.clone(), route.cursor.clone());
+        route.addr = self.links.start(ctx, id, generation, cursor);
+        route.generation = generation;
+        route.lost = false;
+        // What the store already has need not be delivered, and what a halted partition holds
+        // neither: it is settled.
+        let mut settled = Settles::new();
+        for (number, unsettled) in route.unsettled.clone() {
+            let Some(slice) = self.flow.slice(number) else { continue };
+            let mut events = smallvec::SmallVec::new();
+            for (index, event) in slice.events.iter().enumerate() {
+                if halted || event.cursor <= route.cursor {
+                    continue;
+                }
+                let mut mine = false;
+                if let Ok(partitions) = partitions_of(&*self.links.reducer, event) {
+                    partitions.for_each_distinct(|id| mine |= id == *partition);
+                }
+                if mine {
+                    events.push(u32::try_from(index).unwrap_or(u32::MAX));
+                }
+            }
+            let again = events.len().min(unsettled);
+            if unsettled > again {
+                settled.push((number, unsettled - again));
+            }
+            if again > 0 {
+                let slice = Arc::clone(slice);
+                route.addr.do_send(Deliver(Delivery { slice, number, events }));
+            }
+        }
+        self.settle(partition, &settled);
+    }
+
+    /// The partitions of an event, each once; none if the reducer panics, as it did before.
+    pub(super) fn distinct_partitions(
+        &self,
+        event: &rederive_core::Recorded<E>,
+    ) -> Vec<PartitionId> {
+        let mut distinct = Vec::new();
+        if let Ok(partitions) = partitions_of(&*self.links.reducer, event) {
+            partitions.for_each_distinct(|partition| distinct.push(partition));
+        }
+        debug_assert_eq!(distinct.iter().collect::<HashSet<_>>().len(), distinct.len());
+        distinct
+    }
+}

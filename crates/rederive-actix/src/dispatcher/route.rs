@@ -1,0 +1,244 @@
+//! [`Routes`]: the partitions that have an actor, and what must be known of those that have none.
+
+use std::{
+    collections::{HashMap, VecDeque},
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use rederive_core::{Cursor, Halt, PartitionId, PartitionRecord, Settles};
+use smallvec::SmallVec;
+
+/// The partitions of a reducer, by id. `A` is the address of an actor.
+///
+/// Only the dispatcher holds the addresses and only it sends to them, so it knows when an actor has
+/// nothing in flight: such an actor can be stopped without losing anything, and without asking it.
+pub(super) struct Routes<A> {
+    active: HashMap<PartitionId, Route<A>>,
+    standing: HashMap<PartitionId, Standing>,
+    /// Those that became idle, about in that order; each active partition at most once.
+    idle: VecDeque<PartitionId>,
+    generation: u64,
+    halted: usize,
+    prune_at: usize,
+}
+
+/// A partition that has an actor.
+pub(super) struct Route<A> {
+    pub(super) addr: A,
+    pub(super) generation: u64,
+    /// Where the partition stands for sure.
+    pub(super) cursor: Cursor,
+    /// What was delivered and is not settled, by slice.
+    pub(super) unsettled: Settles,
+    /// Its events in the slice that is being dispatched.
+    pub(super) batch: SmallVec<[u32; 4]>,
+    /// The actor has died while a commit of it was under way; what becomes of that is awaited.
+    pub(super) lost: bool,
+    idle_since: Instant,
+    queued: bool,
+}
+
+/// A partition without an actor that the watermark does not describe: it is ahead of the watermark,
+/// or halted.
+#[derive(Clone)]
+pub(super) struct Standing {
+    pub(super) cursor: Cursor,
+    pub(super) halt: Option<Arc<Halt>>,
+}
+
+impl<A> Routes<A> {
+    pub(super) fn new(records: Vec<PartitionRecord>) -> Self {
+        let standing: HashMap<_, _> = records
+            .into_iter()
+            .map(|record| {
+                let halt = record.halt.map(Arc::new);
+                (record.partition, Standing { cursor: record.cursor, halt })
+            })
+            .collect();
+        let halted = standing.values().filter(|standing| standing.halt.is_some()).count();
+        Self {
+            active: HashMap::new(),
+            prune_at: 2 * standing.len() + 64,
+            standing,
+            idle: VecDeque::new(),
+            generation: 0,
+            halted,
+        }
+    }
+
+    /// How many partitions have an actor.
+    pub(super) fn active(&self) -> usize {
+        self.active.len()
+    }
+
+    /// How many partitions are halted.
+    pub(super) fn halted(&self) -> usize {
+        self.halted
+    }
+
+    /// Some partition that is halted, if any is.
+    pub(super) fn any_halt(&self) -> Option<&Arc<Halt>> {
+        if self.halted == 0 {
+            return None;
+        }
+        self.standing.values().find_map(|standing| standing.halt.as_ref())
+    }
+
+    pub(super) fn get(&self, partition: &PartitionId) -> Option<&Route<A>> {
+        self.active.get(partition)
+    }
+
+    pub(super) fn get_mut(&mut self, partition: &PartitionId) -> Option<&mut Route<A>> {
+        self.active.get_mut(partition)
+    }
+
+    /// The route of this generation of the partition's actor.
+    pub(super) fn of_generation(
+        &mut self,
+        partition: &PartitionId,
+        generation: u64,
+    ) -> Option<&mut Route<A>> {
+        self.active.get_mut(partition).filter(|route| route.generation == generation)
+    }
+
+    pub(super) fn standing(&self, partition: &PartitionId) -> Option<&Standing> {
+        self.standing.get(partition)
+    }
+
+    /// Why the partition is halted, if it is.
+    pub(super) fn halt(&self, partition: &PartitionId) -> Option<&Arc<Halt>> {
+        if self.halted == 0 {
+            return None;
+        }
+        self.standing.get(partition).and_then(|standing| standing.halt.as_ref())
+    }
+
+    /// The partition has halted at this cursor, and that is stored.
+    pub(super) fn set_halted(&mut self, partition: PartitionId, cursor: Cursor, halt: Arc<Halt>) {
+        let old = self.standing.insert(partition, Standing { cursor, halt: Some(halt) });
+        if old.is_none_or(|old| old.halt.is_none()) {
+            self.halted += 1;
+        }
+    }
+
+    /// Gives the partition an actor; `start` is told the actor's generation and the cursor it begins
+    /// after.
+    pub(super) fn activate(
+        &mut self,
+        partition: PartitionId,
+        watermark: &Cursor,
+        start: impl FnOnce(u64, Cursor) -> A,
+    ) -> &mut Route<A> {
+        let ahead = match self.standing.get(&partition) {
+            Some(standing) if standing.halt.is_some() => Some(standing.cursor.clone()),
+            Some(_) => self.standing.remove(&partition).map(|standing| standing.cursor),
+            None => None,
+        };
+        let cursor = ahead.unwrap_or(Cursor::Start).max(watermark.clone());
+        self.generation += 1;
+        let route = Route {
+            addr: start(self.generation, cursor.clone()),
+            generation: self.generation,
+            cursor,
+            unsettled: Settles::new(),
+            batch: SmallVec::new(),
+            lost: false,
+            idle_since: Instant::now(),
+            queued: false,
+        };
+        self.active.entry(partition).insert_entry(route).into_mut()
+    }
+
+    /// The next generation, for an actor that replaces one that died.
+    pub(super) fn next_generation(&mut self) -> u64 {
+        self.generation += 1;
+        self.generation
+    }
+
+    /// Notes that the partition has nothing in flight now.
+    pub(super) fn became_idle(&mut self, partition: &PartitionId, now: Instant) {
+        if let Some(route) = self.active.get_mut(partition) {
+            route.idle_since = now;
+            if !route.queued {
+                route.queued = true;
+                self.idle.push_back(partition.clone());
+            }
+        }
+    }
+
+    /// Takes away the actors that have been idle for `timeout`, and the idlest ones as long as there
+    /// are more than `limit`.
+    pub(super) fn passivate(
+        &mut self,
+        now: Instant,
+        timeout: Duration,
+        limit: usize,
+        watermark: &Cursor,
+    ) -> Vec<(PartitionId, A)> {
+        let mut passivated = Vec::new();
+        for _ in 0..self.idle.len() {
+            let Some(partition) = self.idle.pop_front() else { break };
+            let Some(route) = self.active.get_mut(&partition) else { continue };
+            route.queued = false;
+            if !route.unsettled.is_empty() || route.lost {
+                // Busy again: it comes back when it becomes idle.
+                continue;
+            }
+            let expired = now.saturating_duration_since(route.idle_since) >= timeout;
+            if !expired && self.active.len() <= limit {
+                // It was busy meanwhile, or those behind it are no idler: look again later.
+                route_back(&mut self.active, &mut self.idle, partition);
+                continue;
+            }
+            if let Some(route) = self.active.remove(&partition) {
+                if route.cursor > *watermark && !self.standing.contains_key(&partition) {
+                    let standing = Standing { cursor: route.cursor, halt: None };
+                    self.standing.insert(partition.clone(), standing);
+                }
+                passivated.push((partition, route.addr));
+            }
+        }
+        passivated
+    }
+
+    /// Forgets partitions without an actor that the watermark has caught up with: now and then, so
+    /// that they never outnumber what is ahead of the watermark by much.
+    pub(super) fn prune(&mut self, watermark: &Cursor) {
+        if self.standing.len() >= self.prune_at {
+            self.standing
+                .retain(|_, standing| standing.halt.is_some() || standing.cursor > *watermark);
+            self.prune_at = 2 * self.standing.len() + 64;
+        }
+    }
+
+    /// Takes all actors away.
+    pub(super) fn clear(&mut self) -> Vec<A> {
+        self.idle.clear();
+        self.active.drain().map(|(_, route)| route.addr).collect()
+    }
+}
+
+fn route_back<A>(
+    active: &mut HashMap<PartitionId, Route<A>>,
+    idle: &mut VecDeque<PartitionId>,
+    partition: PartitionId,
+) {
+    if let Some(route) = active.get_mut(&partition) {
+        route.queued = true;
+        idle.push_back(partition);
+    }
+}
+
+impl<A> Route<A> {
+    /// Notes that these deliveries are settled; true when nothing is in flight any more.
+    pub(super) fn settle(&mut self, settles: &Settles) -> bool {
+        for (slice, count) in settles {
+            if let Some(entry) = self.unsettled.iter_mut().find(|(number, _)| number == slice) {
+                entry.1 = entry.1.saturating_sub(*count);
+            }
+        }
+        self.unsettled.retain(|(_, count)| *count > 0);
+        self.unsettled.is_empty()
+    }
+}

@@ -1,0 +1,193 @@
+//! From what partitions reduced to what is committed and settled.
+
+use std::{sync::Arc, time::Instant};
+
+use actix::{AsyncContext, Context, Handler};
+use rederive_core::{Next, Notice, PartitionId, Settled, Settles};
+
+use super::{Dispatcher, Phase, group::UnderWay};
+use crate::{
+    message::{Answer, Commit, Committed, Reduced},
+    waiter::Outcome,
+};
+
+/// Has all that is already queued handled first: so that a group holds it all.
+struct Flush;
+
+impl actix::Message for Flush {
+    type Result = ();
+}
+
+impl<E: Send + Sync + 'static> Handler<Reduced> for Dispatcher<E> {
+    type Result = ();
+
+    fn handle(&mut self, reduced: Reduced, ctx: &mut Context<Self>) {
+        let Reduced { partition, generation, cursor, next } = reduced;
+        let Some(route) = self.routes.of_generation(&partition, generation) else { return };
+        if route.lost {
+            return;
+        }
+        route.cursor = cursor;
+        match next {
+            Next::Wait => {}
+            Next::Settled(settles) => {
+                self.settle(&partition, &settles);
+                self.after_settling(ctx);
+            }
+            Next::Commit(commit, settles) => {
+                self.grouping.push(generation, commit, settles);
+                if !self.flush_scheduled && !self.grouping.is_under_way() {
+                    self.flush_scheduled = true;
+                    ctx.notify(Flush);
+                }
+            }
+        }
+    }
+}
+
+impl<E: Send + Sync + 'static> Handler<Flush> for Dispatcher<E> {
+    type Result = ();
+
+    fn handle(&mut self, _: Flush, ctx: &mut Context<Self>) {
+        self.flush_scheduled = false;
+        self.send_group(false, ctx);
+    }
+}
+
+impl<E: Send + Sync + 'static> Handler<Committed> for Dispatcher<E> {
+    type Result = ();
+
+    fn handle(&mut self, Committed(settled): Committed, ctx: &mut Context<Self>) {
+        let commits = self.grouping.answered();
+        match settled {
+            // Given up, which happens only when we are stopping.
+            None => self.stop(ctx),
+            Some(settled) => {
+                let fenced = settled.fenced;
+                self.answer(commits, settled, ctx);
+                if fenced {
+                    self.fence(ctx);
+                } else {
+                    self.send_group(false, ctx);
+                    self.after_settling(ctx);
+                }
+            }
+        }
+    }
+}
+
+impl<E: Send + Sync + 'static> Dispatcher<E> {
+    fn send_group(&mut self, even_empty: bool, ctx: &Context<Self>) {
+        let group = self.grouping.next(
+            &self.links.name,
+            self.revision,
+            &self.stored,
+            &self.flow.watermark,
+            self.links.config.group,
+            even_empty,
+        );
+        if let Some(group) = group {
+            self.links.persistence.do_send(Commit { group, reply: ctx.address().recipient() });
+        }
+    }
+
+    /// Has the low watermark stored if the stored one is behind and no commit will do it; true when
+    /// that is under way.
+    pub(super) fn store_watermark(&mut self, ctx: &Context<Self>) -> bool {
+        let behind = self.grouping.is_idle() && *self.flow.watermark.cursor() > self.stored;
+        if behind {
+            self.send_group(true, ctx);
+        }
+        behind
+    }
+
+    /// Tells each partition what became of its commit.
+    fn answer(&mut self, commits: Vec<UnderWay>, settled: Settled, ctx: &Context<Self>) {
+        self.revision = settled.revision;
+        self.stored = settled.stored;
+        let (mut partitions, mut events) = (0, 0);
+        let only_watermark = commits.is_empty();
+        for (commit, result) in commits.into_iter().zip(settled.results) {
+            let Some(result) = result else { continue };
+            let UnderWay { partition, generation, cursor, halt, settles, .. } = commit;
+            let Some(route) = self.routes.of_generation(&partition, generation) else { continue };
+            let lost = route.lost;
+            match result {
+                Ok(()) => {
+                    partitions += 1;
+                    events += commit.events;
+                    route.cursor = cursor.clone();
+                    if !lost {
+                        route.addr.do_send(Answer(Ok(())));
+                    }
+                    if let Some(halt) = halt {
+                        self.halted(&partition, cursor, halt);
+                    }
+                    self.settle(&partition, &settles);
+                }
+                Err(rejection) => {
+                    if let Some(committed) = &rejection.committed {
+                        route.cursor = committed.clone();
+                    }
+                    if !lost {
+                        route.addr.do_send(Answer(Err(rejection)));
+                    }
+                }
+            }
+            if lost {
+                self.replace(&partition, ctx);
+            }
+        }
+        let (reducer, watermark) = (Arc::clone(&self.links.name), self.stored.clone());
+        if partitions > 0 {
+            let notice = Notice::Committed { reducer, partitions, events, watermark };
+            self.links.observers.tell(&notice);
+        } else if only_watermark && !settled.fenced {
+            self.links.observers.tell(&Notice::WatermarkStored { reducer, watermark });
+        }
+    }
+
+    fn halted(
+        &mut self,
+        partition: &PartitionId,
+        cursor: rederive_core::Cursor,
+        halt: Arc<rederive_core::Halt>,
+    ) {
+        self.routes.set_halted(partition.clone(), cursor, Arc::clone(&halt));
+        self.links.observers.tell(&Notice::Halted {
+            reducer: Arc::clone(&self.links.name),
+            partition: partition.clone(),
+            halt,
+        });
+    }
+
+    /// Settles deliveries of a partition.
+    pub(super) fn settle(&mut self, partition: &PartitionId, settles: &Settles) {
+        self.flow.settle(settles);
+        if let Some(route) = self.routes.get_mut(partition)
+            && route.settle(settles)
+        {
+            self.routes.became_idle(partition, Instant::now());
+        }
+    }
+
+    /// What follows once deliveries are settled: wake who waits for the watermark, read on, stop.
+    pub(super) fn after_settling(&mut self, ctx: &mut Context<Self>) {
+        let watermark = self.flow.watermark.cursor();
+        self.routes.prune(watermark);
+        for (_, waiter) in self.settled.release(watermark) {
+            match self.routes.any_halt() {
+                Some(halt) => waiter.finish(Outcome::Halted(Arc::clone(halt))),
+                None => waiter.done(),
+            }
+        }
+        let settled = self.flow.watermark.is_settled() && self.flow.at_head && !self.flow.fetching;
+        if settled && !self.caught_up && matches!(self.phase, Phase::Running) {
+            self.caught_up = true;
+            let (reducer, watermark) = (Arc::clone(&self.links.name), watermark.clone());
+            self.links.observers.tell(&Notice::CaughtUp { reducer, watermark });
+        }
+        self.read_on(ctx);
+        self.stop_if_drained(ctx);
+    }
+}

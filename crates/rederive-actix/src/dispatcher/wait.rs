@@ -1,0 +1,138 @@
+//! Those who wait: for an event, wherever it is on its way, or for the head of the log.
+
+use actix::{AsyncContext, Context, Handler};
+use rederive_core::{Cursor, Recorded};
+
+use super::{Dispatcher, Phase};
+use crate::{
+    message::{Find, Found, Head, HeadIs, Until, Wait, WaitFor},
+    partition_dispatcher::answer_without_actor,
+    waiter::{Outcome, Waiter},
+};
+
+/// Those who wait until we are caught up with the head as it was when they asked. One question to
+/// the log serves all who ask before it is sent.
+#[derive(Default)]
+pub(super) struct Heads {
+    asked: Vec<Waiter>,
+    next: Vec<Waiter>,
+}
+
+impl Heads {
+    pub(super) fn take(&mut self) -> Vec<Waiter> {
+        self.asked.drain(..).chain(self.next.drain(..)).collect()
+    }
+}
+
+impl<E: Send + Sync + 'static> Handler<WaitFor> for Dispatcher<E> {
+    type Result = ();
+
+    fn handle(&mut self, WaitFor { until, waiter }: WaitFor, ctx: &mut Context<Self>) {
+        match (until, &self.phase) {
+            (_, Phase::Fenced) => waiter.finish(Outcome::Fenced),
+            (_, Phase::Stopping(_)) => waiter.finish(Outcome::Stopped),
+            (Until::Event(cursor), _) => self.wait_for_event(cursor, waiter, ctx),
+            (Until::Head, _) => {
+                self.heads.next.push(waiter);
+                self.ask_for_head(ctx);
+            }
+        }
+    }
+}
+
+impl<E: Send + Sync + 'static> Handler<Found<E>> for Dispatcher<E> {
+    type Result = ();
+
+    fn handle(&mut self, Found { cursor, event }: Found<E>, _: &mut Context<Self>) {
+        // Waiters for an earlier cursor, whose answer is still to come, are put back.
+        for (wanted, waiter) in self.finding.release(&cursor) {
+            if wanted != cursor {
+                self.finding.add(wanted, waiter, Waiter::is_gone);
+                continue;
+            }
+            match &event {
+                Some((slice, index)) => self.attach(waiter, &slice.events[*index]),
+                None => waiter.finish(Outcome::Missing),
+            }
+        }
+    }
+}
+
+impl<E: Send + Sync + 'static> Handler<HeadIs> for Dispatcher<E> {
+    type Result = ();
+
+    fn handle(&mut self, HeadIs(head): HeadIs, ctx: &mut Context<Self>) {
+        for waiter in std::mem::take(&mut self.heads.asked) {
+            match &self.phase {
+                Phase::Blocked(reason) if head > *self.flow.watermark.cursor() => {
+                    waiter.finish(Outcome::Blocked(reason.clone()));
+                }
+                _ => self.settled.add(head.clone(), waiter, Waiter::is_gone),
+            }
+        }
+        if head > self.flow.position {
+            self.flow.at_head = false;
+        }
+        self.ask_for_head(ctx);
+        self.after_settling(ctx);
+    }
+}
+
+impl<E: Send + Sync + 'static> Dispatcher<E> {
+    fn ask_for_head(&mut self, ctx: &Context<Self>) {
+        if self.heads.asked.is_empty() && !self.heads.next.is_empty() {
+            self.heads.asked = std::mem::take(&mut self.heads.next);
+            self.links.log_actor.do_send(Head(ctx.address().recipient()));
+        }
+    }
+
+    fn wait_for_event(&mut self, cursor: Cursor, waiter: Waiter, ctx: &Context<Self>) {
+        if cursor.kind() != Some(self.links.log.cursor_kind()) {
+            waiter.finish(Outcome::Missing);
+        } else if cursor > self.flow.position {
+            match &self.phase {
+                Phase::Blocked(reason) if reason.cursor().is_none_or(|at| *at <= cursor) => {
+                    waiter.finish(Outcome::Blocked(reason.clone()));
+                }
+                _ => self.future.add(cursor, waiter, Waiter::is_gone),
+            }
+        } else if let Some((slice, index)) = self.flow.find(&cursor) {
+            self.attach(waiter, &slice.events[index]);
+        } else {
+            self.finding.add(cursor.clone(), waiter, Waiter::is_gone);
+            let reply = ctx.address().recipient();
+            self.links.log_actor.do_send(Find { cursor, reply });
+        }
+    }
+
+    /// Has the waiter wait at all partitions of an event that has been dispatched.
+    pub(super) fn attach(&self, waiter: Waiter, event: &Recorded<E>) {
+        let partitions = self.distinct_partitions(event);
+        if partitions.is_empty() {
+            waiter.finish(Outcome::Ignored);
+            return;
+        }
+        waiter.expect(partitions.len());
+        for partition in partitions {
+            let waiter = waiter.clone();
+            if let Some(route) = self.routes.get(&partition) {
+                route.addr.do_send(Wait { cursor: event.cursor.clone(), waiter });
+            } else {
+                // Without an actor nothing is in flight: settled, or held by a halt.
+                let standing = self.routes.standing(&partition);
+                let (stands_at, halt) = standing.map_or((&Cursor::Start, None), |standing| {
+                    (&standing.cursor, standing.halt.as_ref())
+                });
+                answer_without_actor(waiter, &event.cursor, stands_at, halt);
+            }
+        }
+    }
+
+    /// Looks at those who began to wait before we knew where to resume from.
+    pub(super) fn resume_waits(&mut self, ctx: &Context<Self>) {
+        let position = self.flow.position.clone();
+        for (cursor, waiter) in self.future.release(&position) {
+            self.wait_for_event(cursor, waiter, ctx);
+        }
+    }
+}

@@ -1,0 +1,354 @@
+//! [`EventLogActor`]: reads one event log for all reducers that follow it.
+
+use std::{
+    collections::VecDeque,
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::{
+        Arc, Weak,
+        atomic::{AtomicBool, Ordering},
+    },
+};
+
+use actix::{Actor, ActorContext, Addr, AsyncContext, Context, Handler, Recipient, Running};
+use rederive_core::{
+    Cursor, EventLog, LogError, Notice, Recorded, Slice, Wake, error::panic_message,
+};
+
+use crate::{
+    config::Config,
+    dispatcher::index_of,
+    ended::EndGuard,
+    health::Health,
+    message::{
+        Abort, ActorEnded, ActorStopped, Fetch, Fetched, Find, Follow, Found, Head, HeadIs,
+        NewEvents, Stop, Woken,
+    },
+    observe::Observers,
+    worker::Worker,
+};
+
+/// Serves reads of the log, one at a time, on a thread of its own, and keeps the newest slices: one
+/// read serves all reducers that are at about the same place.
+///
+/// Wakes its followers when the log says so or when a poll finds that the log has grown.
+pub(crate) struct EventLogActor<E: Send + Sync + 'static> {
+    log: Arc<dyn EventLog<Event = E>>,
+    config: Config,
+    observers: Observers,
+    worker: Option<Worker<()>>,
+    followers: Vec<Recipient<NewEvents>>,
+    queue: VecDeque<Request<E>>,
+    reading: bool,
+    attempts: u32,
+    health: Health,
+    recent: VecDeque<Recent<E>>,
+    /// How often we have been woken: a slice is known to end at the head only as long as this has
+    /// not changed since it was read.
+    wakes: u64,
+    /// The farthest that a read has reached.
+    seen: Cursor,
+    /// Kept for the log, which holds it weakly.
+    wake: Option<Arc<Wake>>,
+    stopping: Option<Recipient<ActorStopped>>,
+    guard: EndGuard<ActorEnded>,
+}
+
+/// How many slices are kept for reducers that are a little behind.
+const RECENT_SLICES: usize = 4;
+
+enum Request<E: Send + Sync + 'static> {
+    Fetch(Fetch<E>),
+    Find(Find<E>),
+    Head(Head),
+    Poll,
+}
+
+enum Answer<E> {
+    Slice(Slice<E>),
+    Event(Option<Recorded<E>>),
+    Head(Cursor),
+}
+
+struct Recent<E> {
+    after: Cursor,
+    wakes: u64,
+    slice: Arc<Slice<E>>,
+}
+
+/// worker → event log: a request has been answered.
+struct Read<E: Send + Sync + 'static> {
+    request: Request<E>,
+    /// What `wakes` was when the read began.
+    wakes: u64,
+    answer: Result<Answer<E>, LogError>,
+}
+
+impl<E: Send + Sync + 'static> actix::Message for Read<E> {
+    type Result = ();
+}
+
+impl<E: Send + Sync + 'static> EventLogActor<E> {
+    pub(crate) fn new(
+        log: Arc<dyn EventLog<Event = E>>,
+        config: Config,
+        observers: Observers,
+        health: Health,
+        guard: EndGuard<ActorEnded>,
+    ) -> Self {
+        Self {
+            log,
+            config,
+            observers,
+            worker: None,
+            followers: Vec::new(),
+            queue: VecDeque::new(),
+            reading: false,
+            attempts: 0,
+            health,
+            recent: VecDeque::new(),
+            wakes: 0,
+            seen: Cursor::Start,
+            wake: None,
+            stopping: None,
+            guard,
+        }
+    }
+
+    fn ask(&mut self, request: Request<E>, ctx: &Context<Self>) {
+        self.queue.push_back(request);
+        self.go_on(ctx);
+    }
+
+    fn go_on(&mut self, ctx: &Context<Self>) {
+        while !self.reading
+            && let Some(request) = self.queue.pop_front()
+        {
+            match request {
+                Request::Fetch(fetch) if let Some(fetched) = self.recent_slice(&fetch.after) => {
+                    fetch.reply.do_send(fetched);
+                }
+                Request::Find(find) if let Some(event) = self.recent_event(&find.cursor) => {
+                    find.reply.do_send(Found { cursor: find.cursor, event: Some(event) });
+                }
+                request => self.read(request, ctx),
+            }
+        }
+    }
+
+    fn recent_slice(&self, after: &Cursor) -> Option<Fetched<E>> {
+        let found = self
+            .recent
+            .iter()
+            .find(|recent| recent.after <= *after && *after < recent.slice.end)?;
+        let at_head = found.slice.at_head && found.wakes == self.wakes;
+        Some(Fetched { slice: Arc::clone(&found.slice), at_head })
+    }
+
+    fn recent_event(&self, cursor: &Cursor) -> Option<(Arc<Slice<E>>, usize)> {
+        self.recent.iter().find_map(|recent| {
+            let index = index_of(&recent.slice.events, cursor)?;
+            Some((Arc::clone(&recent.slice), index))
+        })
+    }
+
+    fn read(&mut self, request: Request<E>, ctx: &Context<Self>) {
+        let Some(worker) = &self.worker else { return };
+        self.reading = true;
+        let (log, me, wakes) = (Arc::clone(&self.log), ctx.address(), self.wakes);
+        let limit = self.config.slice;
+        worker.run(move |()| {
+            let answer = catch_unwind(AssertUnwindSafe(|| match &request {
+                Request::Fetch(fetch) => log.fetch(&fetch.after, limit).map(Answer::Slice),
+                Request::Find(find) => log.find(&find.cursor).map(Answer::Event),
+                Request::Head(_) | Request::Poll => log.head().map(Answer::Head),
+            }));
+            let answer = answer.unwrap_or_else(|payload| {
+                Err(LogError::new(format!("it panicked: {}", panic_message(&*payload))))
+            });
+            me.do_send(Read { request, wakes, answer });
+        });
+    }
+
+    fn answer(&mut self, request: Request<E>, wakes: u64, answer: Answer<E>) {
+        match (request, answer) {
+            (Request::Fetch(fetch), Answer::Slice(slice)) => {
+                let slice = Arc::new(slice);
+                self.seen = slice.end.clone().max(self.seen.clone());
+                if !slice.events.is_empty() {
+                    let (after, slice) = (fetch.after, Arc::clone(&slice));
+                    self.recent.push_front(Recent { after, wakes, slice });
+                    self.recent.truncate(RECENT_SLICES);
+                }
+                let at_head = slice.at_head && wakes == self.wakes;
+                fetch.reply.do_send(Fetched { slice, at_head });
+            }
+            (Request::Find(find), Answer::Event(event)) => {
+                // As a slice of its own, so that events are held in one way only.
+                let event = event.map(|event| {
+                    let end = event.cursor.clone();
+                    let events = vec![event];
+                    (Arc::new(Slice { events, end, at_head: false, undecodable: None }), 0)
+                });
+                find.reply.do_send(Found { cursor: find.cursor, event });
+            }
+            (Request::Head(Head(reply)), Answer::Head(head)) => reply.do_send(HeadIs(head)),
+            (Request::Poll, Answer::Head(head)) if head > self.seen => {
+                self.seen = head;
+                self.wake();
+            }
+            // A poll without news; other pairs do not occur.
+            _ => {}
+        }
+    }
+
+    fn wake(&mut self) {
+        self.wakes += 1;
+        for follower in &self.followers {
+            follower.do_send(NewEvents);
+        }
+    }
+
+    fn stop(&mut self, ctx: &mut Context<Self>) {
+        self.guard.disarm();
+        if let Some(worker) = self.worker.take() {
+            worker.join();
+        }
+        if let Some(reply) = self.stopping.take() {
+            reply.do_send(ActorStopped);
+        }
+        ctx.stop();
+    }
+}
+
+/// What the log calls: sends one [`Woken`] until that has been handled, however often it is called.
+fn waker<E: Send + Sync + 'static>(me: Addr<EventLogActor<E>>) -> Arc<Wake> {
+    let woken = Arc::new(AtomicBool::new(false));
+    Arc::new(move || {
+        if !woken.swap(true, Ordering::AcqRel) {
+            me.do_send(Woken(Arc::clone(&woken)));
+        }
+    })
+}
+
+impl<E: Send + Sync + 'static> Actor for EventLogActor<E> {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Context<Self>) {
+        match Worker::start("rederive-read", ()) {
+            Ok(worker) => self.worker = Some(worker),
+            Err(error) => {
+                log::error!(target: "rederive", "cannot start the reader thread: {error}");
+                ctx.terminate();
+                return;
+            }
+        }
+        let wake = waker(ctx.address());
+        let weak: Weak<Wake> = Arc::downgrade(&wake);
+        self.wake = Some(wake);
+        self.log.subscribe(weak);
+        ctx.run_interval(self.config.poll_interval, |this, ctx| {
+            // While reads are under way, there is nothing to find out.
+            if !this.reading && this.queue.is_empty() && this.stopping.is_none() {
+                this.ask(Request::Poll, ctx);
+            }
+        });
+    }
+
+    fn stopping(&mut self, _: &mut Context<Self>) -> Running {
+        Running::Stop
+    }
+}
+
+impl<E: Send + Sync + 'static> Handler<Woken> for EventLogActor<E> {
+    type Result = ();
+
+    fn handle(&mut self, Woken(pending): Woken, _: &mut Context<Self>) {
+        // Before the followers are told: what is appended from now on wakes us again.
+        pending.store(false, Ordering::Release);
+        self.wake();
+    }
+}
+
+impl<E: Send + Sync + 'static> Handler<Follow> for EventLogActor<E> {
+    type Result = ();
+
+    fn handle(&mut self, Follow(follower): Follow, _: &mut Context<Self>) {
+        self.followers.retain(Recipient::connected);
+        self.followers.push(follower);
+    }
+}
+
+impl<E: Send + Sync + 'static> Handler<Fetch<E>> for EventLogActor<E> {
+    type Result = ();
+
+    fn handle(&mut self, fetch: Fetch<E>, ctx: &mut Context<Self>) {
+        self.ask(Request::Fetch(fetch), ctx);
+    }
+}
+
+impl<E: Send + Sync + 'static> Handler<Find<E>> for EventLogActor<E> {
+    type Result = ();
+
+    fn handle(&mut self, find: Find<E>, ctx: &mut Context<Self>) {
+        self.ask(Request::Find(find), ctx);
+    }
+}
+
+impl<E: Send + Sync + 'static> Handler<Head> for EventLogActor<E> {
+    type Result = ();
+
+    fn handle(&mut self, head: Head, ctx: &mut Context<Self>) {
+        self.ask(Request::Head(head), ctx);
+    }
+}
+
+impl<E: Send + Sync + 'static> Handler<Read<E>> for EventLogActor<E> {
+    type Result = ();
+
+    fn handle(&mut self, read: Read<E>, ctx: &mut Context<Self>) {
+        match read.answer {
+            Ok(answer) => {
+                self.reading = false;
+                self.attempts = 0;
+                self.health.set(None);
+                self.answer(read.request, read.wakes, answer);
+            }
+            Err(error) => {
+                self.attempts += 1;
+                let delay = self.config.backoff(self.attempts);
+                let (attempt, error) = (self.attempts, error.to_string());
+                self.health.delayed(attempt, &error);
+                self.observers.tell(&Notice::ReadDelayed { attempt, delay, error });
+                self.queue.push_front(read.request);
+                ctx.run_later(delay, |this, ctx| {
+                    this.reading = false;
+                    this.go_on(ctx);
+                });
+            }
+        }
+        if self.stopping.is_some() {
+            self.stop(ctx);
+        } else {
+            self.go_on(ctx);
+        }
+    }
+}
+
+impl<E: Send + Sync + 'static> Handler<Stop> for EventLogActor<E> {
+    type Result = ();
+
+    fn handle(&mut self, Stop(reply): Stop, ctx: &mut Context<Self>) {
+        self.stopping = Some(reply);
+        // A read under way is short, and its thread is joined.
+        self.stop(ctx);
+    }
+}
+
+impl<E: Send + Sync + 'static> Handler<Abort> for EventLogActor<E> {
+    type Result = ();
+
+    fn handle(&mut self, _: Abort, ctx: &mut Context<Self>) {
+        self.guard.disarm();
+        ctx.terminate();
+    }
+}

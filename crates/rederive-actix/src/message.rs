@@ -1,0 +1,163 @@
+//! Every message between actors, in the order in which an event causes them.
+//!
+//! All of them go by `do_send`: the mailboxes live as long as the actors, and an actor that died is
+//! replaced by one that resumes from what is stored. Requests carry the address for their answer.
+
+use std::sync::{Arc, atomic::AtomicBool};
+
+use actix::{Message, Recipient};
+use rederive_core::{
+    Cursor, Delivery, Group, Next, OpenError, Opened, PartitionId, Rejection, Settled, Slice,
+};
+
+use crate::waiter::Waiter;
+
+macro_rules! messages {
+    ($($(#[$doc:meta])* $name:ident $(<$e:ident>)?;)*) => {$(
+        impl$(<$e: Send + Sync + 'static>)? Message for $name$(<$e>)? {
+            type Result = ();
+        }
+    )*};
+}
+
+/// dispatcher → persistence: take this reducer over.
+pub(crate) struct Open {
+    pub(crate) reducer: Arc<str>,
+    pub(crate) version: u32,
+    pub(crate) kind: rederive_core::CursorKind,
+    pub(crate) reply: Recipient<OpenDone>,
+}
+
+/// persistence → dispatcher.
+pub(crate) struct OpenDone(pub(crate) Result<Opened, OpenError>);
+
+/// dispatcher → event log: tell me of new events.
+pub(crate) struct Follow(pub(crate) Recipient<NewEvents>);
+
+/// the log (any thread) → event log: events may have been appended. The flag says that a `Woken` is
+/// on its way, so that there is never more than one.
+pub(crate) struct Woken(pub(crate) Arc<AtomicBool>);
+
+/// event log → dispatchers: events may have been appended.
+pub(crate) struct NewEvents;
+
+/// dispatcher → event log: read what comes after a cursor.
+pub(crate) struct Fetch<E: Send + Sync + 'static> {
+    pub(crate) after: Cursor,
+    pub(crate) reply: Recipient<Fetched<E>>,
+}
+
+/// event log → dispatcher: a slice that goes on after the cursor asked for; it may begin earlier.
+pub(crate) struct Fetched<E> {
+    pub(crate) slice: Arc<Slice<E>>,
+    /// The log held no more when it was read, and nothing has been heard since.
+    pub(crate) at_head: bool,
+}
+
+/// dispatcher → event log: read the event at exactly this cursor.
+pub(crate) struct Find<E: Send + Sync + 'static> {
+    pub(crate) cursor: Cursor,
+    pub(crate) reply: Recipient<Found<E>>,
+}
+
+/// event log → dispatcher.
+pub(crate) struct Found<E> {
+    pub(crate) cursor: Cursor,
+    /// A slice with the event, and its index there.
+    pub(crate) event: Option<(Arc<Slice<E>>, usize)>,
+}
+
+/// dispatcher → event log: where does the log end now?
+pub(crate) struct Head(pub(crate) Recipient<HeadIs>);
+
+/// event log → dispatcher.
+pub(crate) struct HeadIs(pub(crate) Cursor);
+
+/// dispatcher → partition dispatcher: events to reduce.
+pub(crate) struct Deliver<E>(pub(crate) Delivery<E>);
+
+/// dispatcher → partition dispatcher: tell this waiter when you have passed the cursor.
+pub(crate) struct Wait {
+    pub(crate) cursor: Cursor,
+    pub(crate) waiter: Waiter,
+}
+
+/// partition dispatcher → dispatcher: what its events were reduced to.
+pub(crate) struct Reduced {
+    pub(crate) partition: PartitionId,
+    /// Which of the partition's dispatchers says so: one that has been replaced is not heard.
+    pub(crate) generation: u64,
+    /// Where the partition stands (without what `next` asks to commit).
+    pub(crate) cursor: Cursor,
+    pub(crate) next: Next,
+}
+
+/// dispatcher → persistence: bring this into the store.
+pub(crate) struct Commit {
+    pub(crate) group: Group,
+    pub(crate) reply: Recipient<Committed>,
+}
+
+/// persistence → dispatcher. `None` when it was given up because we are stopping.
+pub(crate) struct Committed(pub(crate) Option<Settled>);
+
+/// dispatcher → partition dispatcher: what became of its commit.
+pub(crate) struct Answer(pub(crate) Result<(), Rejection>);
+
+/// dispatcher → partition dispatcher: nothing is in flight; stop.
+pub(crate) struct Passivate;
+
+/// partition dispatcher → dispatcher: I ended without having been told to.
+pub(crate) struct PartitionEnded {
+    pub(crate) partition: PartitionId,
+    pub(crate) generation: u64,
+}
+
+/// dispatcher, event log, persistence → supervisor: I ended without having been told to.
+#[derive(Clone)]
+pub(crate) struct ActorEnded {
+    pub(crate) actor: ActorKind,
+    pub(crate) generation: u64,
+}
+
+/// Which actor ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum ActorKind {
+    Dispatcher(Arc<str>),
+    EventLog(usize),
+    Persistence(rederive_core::StoreIdentity),
+}
+
+/// supervisor → dispatcher: say so when this event is settled for your reducer.
+pub(crate) struct WaitFor {
+    pub(crate) until: Until,
+    pub(crate) waiter: Waiter,
+}
+
+/// What a [`WaitFor`] waits for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Until {
+    /// The event at this cursor.
+    Event(Cursor),
+    /// Every event that is in the log now.
+    Head,
+}
+
+/// supervisor → persistence: we are stopping, so make no more pauses between attempts: what cannot
+/// be committed at once is given up.
+pub(crate) struct Hurry;
+
+/// supervisor → event log, dispatcher, persistence: finish what you have begun and stop.
+pub(crate) struct Stop(pub(crate) Recipient<ActorStopped>);
+
+/// event log, dispatcher, persistence → supervisor.
+pub(crate) struct ActorStopped;
+
+/// supervisor → dispatcher, persistence: end at once; another takes your place.
+pub(crate) struct Abort;
+
+messages! {
+    Open; OpenDone; Follow; Woken; NewEvents; Fetch<E>; Fetched<E>; Find<E>; Found<E>; Head; HeadIs;
+    Deliver<E>; Wait; Reduced; Commit; Committed; Answer; Passivate; PartitionEnded; ActorEnded;
+    WaitFor; Hurry; Stop; ActorStopped; Abort;
+}

@@ -1,0 +1,171 @@
+//! [`PartitionDispatcher`]: the actor of one partition.
+
+use std::{sync::Arc, time::SystemTime};
+
+use actix::{Actor, ActorContext, Addr, Context, Handler, Running};
+use rederive_core::{
+    Cursor, Halt, Next, PartitionId, PartitionState, Recorded, Reducer, Timestamp, Waiters,
+};
+
+use crate::{
+    dispatcher::Dispatcher,
+    ended::EndGuard,
+    message::{Answer, Deliver, PartitionEnded, Passivate, Reduced, Wait},
+    waiter::{Outcome, Waiter},
+};
+
+/// Reduces the events of one partition, hands their ops to its dispatcher for committing, and tells
+/// those who wait. It touches neither the log nor the store.
+///
+/// All decisions are [`PartitionState`]'s.
+pub(crate) struct PartitionDispatcher<E: Send + Sync + 'static> {
+    pub(crate) dispatcher: Addr<Dispatcher<E>>,
+    pub(crate) reducer: Arc<dyn Reducer<Event = E>>,
+    pub(crate) generation: u64,
+    pub(crate) batch: usize,
+    pub(crate) state: PartitionState<E>,
+    pub(crate) waiters: Waiters<Waiter>,
+    pub(crate) guard: EndGuard<PartitionEnded>,
+}
+
+impl<E: Send + Sync + 'static> PartitionDispatcher<E> {
+    pub(crate) fn new(
+        dispatcher: Addr<Dispatcher<E>>,
+        reducer: Arc<dyn Reducer<Event = E>>,
+        partition: PartitionId,
+        generation: u64,
+        cursor: Cursor,
+        batch: usize,
+    ) -> Self {
+        let ended = PartitionEnded { partition: partition.clone(), generation };
+        Self {
+            guard: EndGuard::new(dispatcher.clone().recipient(), ended),
+            dispatcher,
+            reducer,
+            generation,
+            batch,
+            state: PartitionState::new(partition, cursor, None),
+            waiters: Waiters::default(),
+        }
+    }
+
+    /// Has the state machine go on, and passes on what it says.
+    fn go_on(&mut self) {
+        loop {
+            let next = self.state.next(&*self.reducer, self.batch, now);
+            let more = matches!(next, Next::Settled(_));
+            if !matches!(next, Next::Wait) {
+                self.tell(next);
+            }
+            if !more {
+                break;
+            }
+        }
+        self.release();
+    }
+
+    fn tell(&self, next: Next) {
+        self.dispatcher.do_send(Reduced {
+            partition: self.state.partition().clone(),
+            generation: self.generation,
+            cursor: self.state.cursor().clone(),
+            next,
+        });
+    }
+
+    fn release(&mut self) {
+        if self.waiters.is_empty() {
+            return;
+        }
+        for (_, waiter) in self.waiters.release(self.state.cursor()) {
+            waiter.done();
+        }
+        if let Some(halt) = self.state.halt() {
+            let halt = Arc::clone(halt);
+            for (_, waiter) in self.waiters.release_all() {
+                waiter.finish(Outcome::Halted(Arc::clone(&halt)));
+            }
+        }
+    }
+}
+
+impl<E: Send + Sync + 'static> Actor for PartitionDispatcher<E> {
+    type Context = Context<Self>;
+
+    fn stopping(&mut self, _: &mut Context<Self>) -> Running {
+        // Also called after a panic: then nothing that is queued may be handled any more.
+        Running::Stop
+    }
+}
+
+impl<E: Send + Sync + 'static> Handler<Deliver<E>> for PartitionDispatcher<E> {
+    type Result = ();
+
+    fn handle(&mut self, Deliver(delivery): Deliver<E>, _: &mut Context<Self>) {
+        self.state.deliver(delivery);
+        self.go_on();
+    }
+}
+
+impl<E: Send + Sync + 'static> Handler<Answer> for PartitionDispatcher<E> {
+    type Result = ();
+
+    fn handle(&mut self, Answer(result): Answer, _: &mut Context<Self>) {
+        match result {
+            Ok(()) => self.state.committed(),
+            Err(rejection) => {
+                let next = self.state.rejected(rejection, now);
+                self.tell(next);
+            }
+        }
+        self.go_on();
+    }
+}
+
+impl<E: Send + Sync + 'static> Handler<Wait> for PartitionDispatcher<E> {
+    type Result = ();
+
+    fn handle(&mut self, Wait { cursor, waiter }: Wait, _: &mut Context<Self>) {
+        self.waiters.add(cursor, waiter, Waiter::is_gone);
+        self.release();
+    }
+}
+
+impl<E: Send + Sync + 'static> Handler<Passivate> for PartitionDispatcher<E> {
+    type Result = ();
+
+    fn handle(&mut self, _: Passivate, ctx: &mut Context<Self>) {
+        self.guard.disarm();
+        ctx.stop();
+    }
+}
+
+/// Where an event and a halt leave one who waits: used by the dispatcher for partitions that have
+/// no actor.
+pub(crate) fn answer_without_actor(
+    waiter: Waiter,
+    cursor: &Cursor,
+    stands_at: &Cursor,
+    halt: Option<&Arc<Halt>>,
+) {
+    match halt {
+        Some(halt) if cursor > stands_at => waiter.finish(Outcome::Halted(Arc::clone(halt))),
+        _ => waiter.done(),
+    }
+}
+
+/// The partitions of an event, each once.
+///
+/// # Errors
+/// What the panic said, if the reducer panicked.
+pub(crate) fn partitions_of<E: Send + Sync + 'static>(
+    reducer: &dyn Reducer<Event = E>,
+    event: &Recorded<E>,
+) -> Result<rederive_core::Partitions, String> {
+    std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| reducer.partition(&event.data)))
+        .map_err(|payload| rederive_core::error::panic_message(&*payload))
+}
+
+fn now() -> Timestamp {
+    SystemTime::now().into()
+}

@@ -1,0 +1,169 @@
+//! [`Registration`]: a reducer with its log and its store, ready to be started, and started again.
+
+use std::{any::Any, sync::Arc};
+
+use actix::{Actor, Addr, Recipient};
+use rederive_core::{EventLog, OpenError, Reducer, Store};
+use tokio::sync::oneshot;
+
+use crate::{
+    config::Config,
+    dispatcher::{Dispatcher, Links},
+    ended::EndGuard,
+    event_log::EventLogActor,
+    health::Health,
+    message::{Abort, ActorEnded, Stop, WaitFor},
+    observe::Observers,
+    persistence::Persistence,
+    status::Report,
+};
+
+/// A reducer together with the log it follows and the store it writes to.
+///
+/// Reducers that are registered with the same `Arc` of a log share its reads.
+pub struct Registration(Box<dyn Register + Send>);
+
+impl Registration {
+    /// Puts the three together. The reducer's name and version are asked for once, here.
+    pub fn new<E: Send + Sync + 'static>(
+        reducer: Arc<dyn Reducer<Event = E>>,
+        log: Arc<dyn EventLog<Event = E>>,
+        store: Arc<dyn Store>,
+    ) -> Self {
+        let (name, version) = (reducer.name().into(), reducer.version());
+        Self(Box::new(Typed { name, version, reducer, log, store }))
+    }
+
+    pub(crate) fn name(&self) -> &Arc<str> {
+        self.0.name()
+    }
+
+    pub(crate) fn store(&self) -> &Arc<dyn Store> {
+        self.0.store()
+    }
+
+    /// Tells logs apart.
+    pub(crate) fn log_key(&self) -> usize {
+        self.0.log_key()
+    }
+
+    pub(crate) fn start_log(&self, shared: &Shared, guard: EndGuard<ActorEnded>) -> LogActor {
+        self.0.start_log(shared, guard)
+    }
+
+    pub(crate) fn start(
+        &self,
+        shared: &Shared,
+        log: &LogActor,
+        persistence: &PersistenceActor,
+        ready: Option<oneshot::Sender<Result<(), OpenError>>>,
+        guard: EndGuard<ActorEnded>,
+    ) -> Option<DispatcherActor> {
+        self.0.start(shared, log, persistence, ready, guard)
+    }
+}
+
+/// What all actors of a supervisor are given.
+#[derive(Clone)]
+pub(crate) struct Shared {
+    pub(crate) config: Config,
+    pub(crate) observers: Observers,
+}
+
+/// A running event-log actor; the type of its events is known to its registrations only.
+pub(crate) struct LogActor {
+    addr: Box<dyn Any + Send>,
+    health: Health,
+    pub(crate) stop: Recipient<Stop>,
+}
+
+/// A running persistence actor.
+pub(crate) struct PersistenceActor {
+    pub(crate) addr: Addr<Persistence>,
+    pub(crate) health: Health,
+}
+
+/// A running dispatcher.
+pub(crate) struct DispatcherActor {
+    pub(crate) wait_for: Recipient<WaitFor>,
+    pub(crate) report: Recipient<Report>,
+    pub(crate) stop: Recipient<Stop>,
+    pub(crate) abort: Recipient<Abort>,
+}
+
+trait Register {
+    fn name(&self) -> &Arc<str>;
+    fn store(&self) -> &Arc<dyn Store>;
+    fn log_key(&self) -> usize;
+    fn start_log(&self, shared: &Shared, guard: EndGuard<ActorEnded>) -> LogActor;
+    fn start(
+        &self,
+        shared: &Shared,
+        log: &LogActor,
+        persistence: &PersistenceActor,
+        ready: Option<oneshot::Sender<Result<(), OpenError>>>,
+        guard: EndGuard<ActorEnded>,
+    ) -> Option<DispatcherActor>;
+}
+
+struct Typed<E> {
+    name: Arc<str>,
+    version: u32,
+    reducer: Arc<dyn Reducer<Event = E>>,
+    log: Arc<dyn EventLog<Event = E>>,
+    store: Arc<dyn Store>,
+}
+
+impl<E: Send + Sync + 'static> Register for Typed<E> {
+    fn name(&self) -> &Arc<str> {
+        &self.name
+    }
+
+    fn store(&self) -> &Arc<dyn Store> {
+        &self.store
+    }
+
+    fn log_key(&self) -> usize {
+        Arc::as_ptr(&self.log).cast::<()>().addr()
+    }
+
+    fn start_log(&self, shared: &Shared, guard: EndGuard<ActorEnded>) -> LogActor {
+        let Shared { config, observers } = shared.clone();
+        let health = Health::default();
+        let log = Arc::clone(&self.log);
+        let actor = EventLogActor::new(log, config, observers, health.clone(), guard);
+        let addr = actor.start();
+        LogActor { stop: addr.clone().recipient(), addr: Box::new(addr), health }
+    }
+
+    fn start(
+        &self,
+        shared: &Shared,
+        log: &LogActor,
+        persistence: &PersistenceActor,
+        ready: Option<oneshot::Sender<Result<(), OpenError>>>,
+        guard: EndGuard<ActorEnded>,
+    ) -> Option<DispatcherActor> {
+        // Of that type because it was started by a registration with the same log.
+        let log_actor = log.addr.downcast_ref::<Addr<EventLogActor<E>>>()?;
+        let links = Links {
+            reducer: Arc::clone(&self.reducer),
+            name: Arc::clone(&self.name),
+            version: self.version,
+            log: Arc::clone(&self.log),
+            log_actor: log_actor.clone(),
+            persistence: persistence.addr.clone(),
+            config: shared.config.clone(),
+            observers: shared.observers.clone(),
+            store_health: persistence.health.clone(),
+            log_health: log.health.clone(),
+        };
+        let addr = Dispatcher::new(links, ready, guard).start();
+        Some(DispatcherActor {
+            wait_for: addr.clone().recipient(),
+            report: addr.clone().recipient(),
+            stop: addr.clone().recipient(),
+            abort: addr.recipient(),
+        })
+    }
+}

@@ -1,0 +1,371 @@
+//! [`Supervisor`]: the actor that owns all others.
+
+use std::{
+    collections::{HashMap, hash_map::Entry},
+    sync::Arc,
+};
+
+use actix::{
+    Actor, ActorContext, ActorFutureExt, Addr, AsyncContext, Context, Handler, Message,
+    ResponseActFuture, ResponseFuture, WrapFuture,
+};
+use rederive_core::{Notice, Observer, OpenError, StoreIdentity};
+use tokio::sync::oneshot;
+
+use crate::{
+    awaiting::{Await, AwaitError, Awaited, Directory, carry_out},
+    config::Config,
+    ended::EndGuard,
+    health::Health,
+    message::{Abort, ActorEnded, ActorKind, ActorStopped, Hurry, Stop},
+    observe::Observers,
+    persistence::Persistence,
+    registration::{DispatcherActor, LogActor, PersistenceActor, Registration, Shared},
+    status::{ReducerStatus, Report},
+};
+
+/// Owns the tree of actors: one event-log actor per log, one persistence actor per store, one
+/// dispatcher per reducer. Replaces those that die; answers [`Await`].
+///
+/// Start it on an arbiter of its own, as reducing must not keep request handlers waiting.
+pub struct Supervisor {
+    shared: Shared,
+    registrations: HashMap<Arc<str>, Registration>,
+    dispatchers: HashMap<Arc<str>, Child<DispatcherActor>>,
+    logs: HashMap<usize, Child<LogActor>>,
+    stores: HashMap<StoreIdentity, Child<PersistenceActor>>,
+    directory: Directory,
+    generation: u64,
+    stopping: Option<Stopping>,
+}
+
+struct Child<A> {
+    actor: A,
+    /// Which of the actors in this place: what a predecessor's end says is of no interest.
+    generation: u64,
+}
+
+/// How far a stop has come.
+struct Stopping {
+    /// Actors that have been asked to stop and have not answered.
+    open: usize,
+    /// Dispatchers stop first: they need the others to finish.
+    dispatchers_done: bool,
+    replies: Vec<oneshot::Sender<()>>,
+}
+
+/// Registers a reducer and starts it.
+///
+/// The answer comes once the reducer has been opened and follows its log.
+impl Message for Registration {
+    type Result = Result<(), RegisterError>;
+}
+
+/// A reducer could not be registered; nothing was changed.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum RegisterError {
+    /// A reducer of that name is registered already. Give each reducer a name of its own.
+    #[error("a reducer named {name:?} is registered already")]
+    Duplicate {
+        /// The name.
+        name: String,
+    },
+    /// The store refused the reducer or could not be reached.
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    /// The supervisor is stopping or has stopped.
+    #[error("the supervisor has stopped")]
+    Stopped,
+}
+
+/// Asks how every reducer is doing, in the order of their names.
+#[derive(Clone, Copy, Debug)]
+pub struct Status;
+
+impl Message for Status {
+    type Result = Vec<ReducerStatus>;
+}
+
+/// Stops cleanly: reads no more, commits what is in flight, stores the low watermarks, joins the
+/// threads, and ends the supervisor. A pause between attempts is cut short.
+///
+/// The answer comes when all that is done.
+#[derive(Clone, Copy, Debug)]
+pub struct Shutdown;
+
+impl Message for Shutdown {
+    type Result = ();
+}
+
+impl Supervisor {
+    /// A supervisor without reducers; send it [`Registration`]s.
+    pub fn new(config: Config, observers: Vec<Arc<dyn Observer>>) -> Self {
+        Self {
+            shared: Shared { config: config.checked(), observers: Observers::new(observers) },
+            registrations: HashMap::new(),
+            dispatchers: HashMap::new(),
+            logs: HashMap::new(),
+            stores: HashMap::new(),
+            directory: Directory::default(),
+            generation: 0,
+            stopping: None,
+        }
+    }
+
+    fn guard(&mut self, actor: ActorKind, ctx: &Context<Self>) -> (u64, EndGuard<ActorEnded>) {
+        self.generation += 1;
+        let generation = self.generation;
+        let tell = ctx.address().recipient();
+        (generation, EndGuard::new(tell, ActorEnded { actor, generation }))
+    }
+
+    /// Starts a reducer's dispatcher, and before that the actors it needs.
+    fn start(
+        &mut self,
+        name: &Arc<str>,
+        ready: Option<oneshot::Sender<Result<(), OpenError>>>,
+        ctx: &Context<Self>,
+    ) {
+        let (dispatcher, guard) = self.guard(ActorKind::Dispatcher(Arc::clone(name)), ctx);
+        let Some(registration) = self.registrations.get(name) else { return };
+        let (log, store) = (registration.log_key(), Arc::clone(registration.store()));
+        let identity = store.identity();
+        if !self.logs.contains_key(&log) {
+            let (generation, guard) = self.guard(ActorKind::EventLog(log), ctx);
+            let Some(registration) = self.registrations.get(name) else { return };
+            let actor = registration.start_log(&self.shared, guard);
+            self.logs.insert(log, Child { actor, generation });
+        }
+        if !self.stores.contains_key(&identity) {
+            let (generation, guard) = self.guard(ActorKind::Persistence(identity), ctx);
+            let Shared { config, observers } = self.shared.clone();
+            let health = Health::default();
+            let addr = Persistence::new(store, config, observers, health.clone(), guard).start();
+            let actor = PersistenceActor { addr, health };
+            self.stores.insert(identity, Child { actor, generation });
+        }
+        let (Some(registration), Some(log), Some(store)) =
+            (self.registrations.get(name), self.logs.get(&log), self.stores.get(&identity))
+        else {
+            return;
+        };
+        let actor = registration.start(&self.shared, &log.actor, &store.actor, ready, guard);
+        if let Some(actor) = actor {
+            self.directory.set(name, actor.wait_for.clone());
+            self.dispatchers.insert(Arc::clone(name), Child { actor, generation: dispatcher });
+        }
+    }
+
+    fn forget(&mut self, name: &Arc<str>) {
+        self.registrations.remove(name);
+        self.dispatchers.remove(name);
+        self.directory.remove(name);
+    }
+
+    /// Replaces the dispatchers of these reducers by such as resume from what is stored.
+    fn restart(&mut self, reducers: Vec<Arc<str>>, ctx: &Context<Self>) {
+        for name in reducers {
+            if let Some(old) = self.dispatchers.remove(&name) {
+                // Fails if that is the one that died.
+                old.actor.abort.do_send(Abort);
+            }
+            self.start(&name, None, ctx);
+        }
+    }
+
+    fn reducers_where(&self, belongs: impl Fn(&Registration) -> bool) -> Vec<Arc<str>> {
+        let names = self.registrations.iter().filter(|(_, registration)| belongs(registration));
+        names.map(|(name, _)| Arc::clone(name)).collect()
+    }
+
+    /// One of those we wait for while stopping will not answer any more, nor will dispatchers that
+    /// cannot finish without it.
+    fn ended_while_stopping(&mut self, actor: &ActorKind) {
+        let stranded = match actor {
+            ActorKind::Dispatcher(name) => {
+                self.dispatchers.remove(name);
+                1
+            }
+            ActorKind::EventLog(log) => {
+                self.logs.remove(log);
+                usize::from(self.dispatchers.is_empty())
+            }
+            ActorKind::Persistence(store) => {
+                self.stores.remove(store);
+                let of_store = self.reducers_where(|it| it.store().identity() == *store);
+                let dispatchers = of_store.iter().filter_map(|name| self.dispatchers.remove(name));
+                let aborted = dispatchers.map(|child| child.actor.abort.do_send(Abort)).count();
+                if self.dispatchers.is_empty() && aborted == 0 { 1 } else { aborted }
+            }
+        };
+        if let Some(stopping) = &mut self.stopping {
+            stopping.open = stopping.open.saturating_sub(stranded);
+        }
+    }
+
+    /// Goes through the phases of a stop as far as nobody is still being waited for.
+    fn stop_on(&mut self, ctx: &mut Context<Self>) {
+        let Some(stopping) = &mut self.stopping else { return };
+        if stopping.open > 0 {
+            return;
+        }
+        if !stopping.dispatchers_done {
+            stopping.dispatchers_done = true;
+            let me = ctx.address().recipient();
+            for child in self.stores.values() {
+                stopping.open += 1;
+                child.actor.addr.do_send(Stop(me.clone()));
+            }
+            for child in self.logs.values() {
+                stopping.open += 1;
+                child.actor.stop.do_send(Stop(me.clone()));
+            }
+            if stopping.open > 0 {
+                return;
+            }
+        }
+        for reply in stopping.replies.drain(..) {
+            let _ = reply.send(());
+        }
+        ctx.stop();
+    }
+}
+
+impl Actor for Supervisor {
+    type Context = Context<Self>;
+
+    fn stopped(&mut self, _: &mut Context<Self>) {
+        self.directory.close();
+    }
+}
+
+impl Handler<Registration> for Supervisor {
+    type Result = ResponseActFuture<Self, Result<(), RegisterError>>;
+
+    fn handle(&mut self, registration: Registration, ctx: &mut Context<Self>) -> Self::Result {
+        if self.stopping.is_some() {
+            return Box::pin(async { Err(RegisterError::Stopped) }.into_actor(self));
+        }
+        let name = Arc::clone(registration.name());
+        match self.registrations.entry(Arc::clone(&name)) {
+            Entry::Occupied(_) => {
+                let name = name.to_string();
+                let refused = async { Err(RegisterError::Duplicate { name }) };
+                return Box::pin(refused.into_actor(self));
+            }
+            Entry::Vacant(entry) => entry.insert(registration),
+        };
+        let (ready, opened) = oneshot::channel();
+        self.start(&name, Some(ready), ctx);
+        Box::pin(opened.into_actor(self).map(move |opened, this, _| {
+            let result = match opened {
+                Ok(opened) => opened.map_err(RegisterError::from),
+                Err(_) => Err(RegisterError::Stopped),
+            };
+            if result.is_err() {
+                this.forget(&name);
+            }
+            result
+        }))
+    }
+}
+
+impl Handler<Await> for Supervisor {
+    type Result = ResponseFuture<Result<Awaited, AwaitError>>;
+
+    fn handle(&mut self, request: Await, _: &mut Context<Self>) -> Self::Result {
+        let directory = self.directory.clone();
+        Box::pin(carry_out(request, directory, self.shared.config.await_timeout))
+    }
+}
+
+impl Handler<Status> for Supervisor {
+    type Result = ResponseFuture<Vec<ReducerStatus>>;
+
+    fn handle(&mut self, _: Status, _: &mut Context<Self>) -> Self::Result {
+        let dispatchers = self.dispatchers.values();
+        let reports: Vec<_> = dispatchers.map(|child| child.actor.report.clone()).collect();
+        Box::pin(async move {
+            let mut statuses = Vec::with_capacity(reports.len());
+            for report in reports {
+                // One that has just died is being replaced and missing this once.
+                statuses.extend(report.send(Report).await.ok());
+            }
+            statuses.sort_by(|a: &ReducerStatus, b| a.reducer.cmp(&b.reducer));
+            statuses
+        })
+    }
+}
+
+impl Handler<Shutdown> for Supervisor {
+    type Result = ResponseFuture<()>;
+
+    fn handle(&mut self, _: Shutdown, ctx: &mut Context<Self>) -> Self::Result {
+        let (reply, stopped) = oneshot::channel();
+        if let Some(stopping) = &mut self.stopping {
+            stopping.replies.push(reply);
+        } else {
+            let me = ctx.address().recipient();
+            for child in self.stores.values() {
+                child.actor.addr.do_send(Hurry);
+            }
+            for child in self.dispatchers.values() {
+                child.actor.stop.do_send(Stop(me.clone()));
+            }
+            let open = self.dispatchers.len();
+            self.stopping = Some(Stopping { open, dispatchers_done: false, replies: vec![reply] });
+            self.stop_on(ctx);
+        }
+        Box::pin(async {
+            let _ = stopped.await;
+        })
+    }
+}
+
+impl Handler<ActorStopped> for Supervisor {
+    type Result = ();
+
+    fn handle(&mut self, _: ActorStopped, ctx: &mut Context<Self>) {
+        if let Some(stopping) = &mut self.stopping {
+            stopping.open = stopping.open.saturating_sub(1);
+        }
+        self.stop_on(ctx);
+    }
+}
+
+impl Handler<ActorEnded> for Supervisor {
+    type Result = ();
+
+    fn handle(&mut self, ended: ActorEnded, ctx: &mut Context<Self>) {
+        let ActorEnded { actor, generation } = ended;
+        let current = match &actor {
+            ActorKind::Dispatcher(name) => self.dispatchers.get(name).map(|it| it.generation),
+            ActorKind::EventLog(log) => self.logs.get(log).map(|it| it.generation),
+            ActorKind::Persistence(store) => self.stores.get(store).map(|it| it.generation),
+        };
+        if current != Some(generation) {
+            return;
+        }
+        if self.stopping.is_some() {
+            self.ended_while_stopping(&actor);
+            self.stop_on(ctx);
+            return;
+        }
+        let (reducers, told, what) = match actor {
+            ActorKind::Dispatcher(name) => (vec![Arc::clone(&name)], Some(name), "dispatcher"),
+            ActorKind::EventLog(log) => {
+                self.logs.remove(&log);
+                (self.reducers_where(|it| it.log_key() == log), None, "event log")
+            }
+            ActorKind::Persistence(store) => {
+                self.stores.remove(&store);
+                let of_store = |it: &Registration| it.store().identity() == store;
+                (self.reducers_where(of_store), None, "persistence")
+            }
+        };
+        self.shared.observers.tell(&Notice::Restarted { reducer: told, actor: what });
+        // At once: what can fail for a while (the store, the log) has pauses of its own.
+        self.restart(reducers, ctx);
+    }
+}
