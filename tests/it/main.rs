@@ -1,3 +1,5 @@
 //! Integration tests.
 
+mod fixture;
 mod layers;
+mod waiting;

@@ -119,6 +119,9 @@ pub enum AwaitError {
         /// The names that are registered.
         known: Vec<String>,
     },
+    /// The supervisor has stopped. Nothing is known of the events.
+    #[error("the supervisor has stopped")]
+    Stopped,
     /// At least one event is neither done nor ignored. The replies tell which, and why; the events
     /// are in the log all the same and may take effect later.
     #[error("{0}")]
@@ -129,7 +132,7 @@ impl AwaitError {
     /// True when only time was lacking: asking again may succeed.
     pub fn is_timeout(&self) -> bool {
         match self {
-            AwaitError::UnknownReducer { .. } => false,
+            AwaitError::UnknownReducer { .. } | AwaitError::Stopped => false,
             AwaitError::Incomplete(awaited) => awaited.replies.iter().all(|reply| {
                 reply.outcome.is_success()
                     || matches!(reply.outcome, Outcome::TimedOut | Outcome::Pending)

@@ -20,8 +20,8 @@ use crate::{
     ended::EndGuard,
     health::Health,
     message::{
-        Abort, ActorEnded, ActorStopped, Fetch, Fetched, Find, Follow, Found, Head, HeadIs,
-        NewEvents, Stop, Woken,
+        Abort, ActorEnded, Fetch, Fetched, Find, Follow, Found, Head, HeadIs, NewEvents, Stop,
+        Woken,
     },
     observe::Observers,
     worker::Worker,
@@ -49,7 +49,7 @@ pub(crate) struct EventLogActor<E: Send + Sync + 'static> {
     seen: Cursor,
     /// Kept for the log, which holds it weakly.
     wake: Option<Arc<Wake>>,
-    stopping: Option<Recipient<ActorStopped>>,
+    stopping: Option<Stop>,
     guard: EndGuard<ActorEnded>,
 }
 
@@ -213,8 +213,8 @@ impl<E: Send + Sync + 'static> EventLogActor<E> {
         if let Some(worker) = self.worker.take() {
             worker.join();
         }
-        if let Some(reply) = self.stopping.take() {
-            reply.do_send(ActorStopped);
+        if let Some(stop) = self.stopping.take() {
+            stop.answer();
         }
         ctx.stop();
     }
@@ -337,8 +337,8 @@ impl<E: Send + Sync + 'static> Handler<Read<E>> for EventLogActor<E> {
 impl<E: Send + Sync + 'static> Handler<Stop> for EventLogActor<E> {
     type Result = ();
 
-    fn handle(&mut self, Stop(reply): Stop, ctx: &mut Context<Self>) {
-        self.stopping = Some(reply);
+    fn handle(&mut self, stop: Stop, ctx: &mut Context<Self>) {
+        self.stopping = Some(stop);
         // A read under way is short, and its thread is joined.
         self.stop(ctx);
     }

@@ -50,6 +50,8 @@ mod health;
 mod observe;
 mod ended;
 mod worker;
+#[cfg(feature = "chaos")]
+pub mod chaos;
 
 pub use awaiting::{Await, AwaitError, Awaited, Reply};
 pub use config::Config;

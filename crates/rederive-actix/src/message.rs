@@ -121,7 +121,7 @@ pub(crate) struct ActorEnded {
 }
 
 /// Which actor ended.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum ActorKind {
     Dispatcher(Arc<str>),
     EventLog(usize),
@@ -148,10 +148,20 @@ pub(crate) enum Until {
 pub(crate) struct Hurry;
 
 /// supervisor → event log, dispatcher, persistence: finish what you have begun and stop.
-pub(crate) struct Stop(pub(crate) Recipient<ActorStopped>);
+pub(crate) struct Stop {
+    /// Who is asked: to be said again in the answer.
+    pub(crate) who: ActorKind,
+    pub(crate) reply: Recipient<ActorStopped>,
+}
+
+impl Stop {
+    pub(crate) fn answer(self) {
+        self.reply.do_send(ActorStopped(self.who));
+    }
+}
 
 /// event log, dispatcher, persistence → supervisor.
-pub(crate) struct ActorStopped;
+pub(crate) struct ActorStopped(pub(crate) ActorKind);
 
 /// supervisor → dispatcher, persistence: end at once; another takes your place.
 pub(crate) struct Abort;

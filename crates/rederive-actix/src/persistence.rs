@@ -14,7 +14,7 @@ use crate::{
     config::Config,
     ended::EndGuard,
     health::Health,
-    message::{Abort, ActorEnded, ActorStopped, Commit, Committed, Hurry, Open, OpenDone, Stop},
+    message::{Abort, ActorEnded, Commit, Committed, Hurry, Open, OpenDone, Stop},
     observe::Observers,
     worker::Worker,
 };
@@ -37,7 +37,7 @@ pub(crate) struct Persistence {
     health: Health,
     /// The settlement that waits for its next attempt.
     delayed: Option<(Settlement, SpawnHandle)>,
-    stopping: Option<Recipient<ActorStopped>>,
+    stopping: Option<Stop>,
     hurrying: bool,
     guard: EndGuard<ActorEnded>,
 }
@@ -135,8 +135,8 @@ impl Persistence {
         if let Some(worker) = self.worker.take() {
             worker.join();
         }
-        if let Some(reply) = self.stopping.take() {
-            reply.do_send(ActorStopped);
+        if let Some(stop) = self.stopping.take() {
+            stop.answer();
         }
         ctx.stop();
     }
@@ -257,8 +257,8 @@ impl Handler<Ran> for Persistence {
 impl Handler<Stop> for Persistence {
     type Result = ();
 
-    fn handle(&mut self, Stop(reply): Stop, ctx: &mut Context<Self>) {
-        self.stopping = Some(reply);
+    fn handle(&mut self, stop: Stop, ctx: &mut Context<Self>) {
+        self.stopping = Some(stop);
         self.go_on(ctx);
     }
 }

@@ -89,6 +89,8 @@ pub(crate) struct DispatcherActor {
     pub(crate) report: Recipient<Report>,
     pub(crate) stop: Recipient<Stop>,
     pub(crate) abort: Recipient<Abort>,
+    #[cfg(feature = "chaos")]
+    pub(crate) deadly: crate::chaos::Deadly,
 }
 
 trait Register {
@@ -160,6 +162,13 @@ impl<E: Send + Sync + 'static> Register for Typed<E> {
         };
         let addr = Dispatcher::new(links, ready, guard).start();
         Some(DispatcherActor {
+            #[cfg(feature = "chaos")]
+            deadly: crate::chaos::Deadly {
+                dispatcher: addr.clone().recipient(),
+                partition: addr.clone().recipient(),
+                event_log: log_actor.clone().recipient(),
+                persistence: persistence.addr.clone().recipient(),
+            },
             wait_for: addr.clone().recipient(),
             report: addr.clone().recipient(),
             stop: addr.clone().recipient(),

@@ -1,12 +1,12 @@
 //! [`Supervisor`]: the actor that owns all others.
 
 use std::{
-    collections::{HashMap, hash_map::Entry},
+    collections::{HashMap, HashSet, hash_map::Entry},
     sync::Arc,
 };
 
 use actix::{
-    Actor, ActorContext, ActorFutureExt, Addr, AsyncContext, Context, Handler, Message,
+    Actor, ActorContext, ActorFutureExt, AsyncContext, Context, Handler, Message,
     ResponseActFuture, ResponseFuture, WrapFuture,
 };
 use rederive_core::{Notice, Observer, OpenError, StoreIdentity};
@@ -48,7 +48,7 @@ struct Child<A> {
 /// How far a stop has come.
 struct Stopping {
     /// Actors that have been asked to stop and have not answered.
-    open: usize,
+    open: HashSet<ActorKind>,
     /// Dispatchers stop first: they need the others to finish.
     dispatchers_done: bool,
     replies: Vec<oneshot::Sender<()>>,
@@ -111,6 +111,11 @@ impl Supervisor {
             generation: 0,
             stopping: None,
         }
+    }
+
+    #[cfg(feature = "chaos")]
+    pub(crate) fn deadly(&self, reducer: &Arc<str>) -> Option<&crate::chaos::Deadly> {
+        self.dispatchers.get(reducer).map(|child| &child.actor.deadly)
     }
 
     fn guard(&mut self, actor: ActorKind, ctx: &Context<Self>) -> (u64, EndGuard<ActorEnded>) {
@@ -179,56 +184,50 @@ impl Supervisor {
         names.map(|(name, _)| Arc::clone(name)).collect()
     }
 
-    /// One of those we wait for while stopping will not answer any more, nor will dispatchers that
-    /// cannot finish without it.
+    /// While stopping: this actor will not answer any more, nor will dispatchers that cannot finish
+    /// without it.
     fn ended_while_stopping(&mut self, actor: &ActorKind) {
-        let stranded = match actor {
-            ActorKind::Dispatcher(name) => {
-                self.dispatchers.remove(name);
-                1
+        let Some(stopping) = &mut self.stopping else { return };
+        stopping.open.remove(actor);
+        if let ActorKind::Persistence(store) = actor {
+            self.stores.remove(store);
+            for (name, registration) in &self.registrations {
+                if registration.store().identity() == *store
+                    && stopping.open.remove(&ActorKind::Dispatcher(Arc::clone(name)))
+                    && let Some(dispatcher) = self.dispatchers.get(name)
+                {
+                    dispatcher.actor.abort.do_send(Abort);
+                }
             }
-            ActorKind::EventLog(log) => {
-                self.logs.remove(log);
-                usize::from(self.dispatchers.is_empty())
-            }
-            ActorKind::Persistence(store) => {
-                self.stores.remove(store);
-                let of_store = self.reducers_where(|it| it.store().identity() == *store);
-                let dispatchers = of_store.iter().filter_map(|name| self.dispatchers.remove(name));
-                let aborted = dispatchers.map(|child| child.actor.abort.do_send(Abort)).count();
-                if self.dispatchers.is_empty() && aborted == 0 { 1 } else { aborted }
-            }
-        };
-        if let Some(stopping) = &mut self.stopping {
-            stopping.open = stopping.open.saturating_sub(stranded);
+        }
+        if let ActorKind::EventLog(log) = actor {
+            self.logs.remove(log);
         }
     }
 
     /// Goes through the phases of a stop as far as nobody is still being waited for.
     fn stop_on(&mut self, ctx: &mut Context<Self>) {
         let Some(stopping) = &mut self.stopping else { return };
-        if stopping.open > 0 {
-            return;
-        }
-        if !stopping.dispatchers_done {
+        if stopping.open.is_empty() && !stopping.dispatchers_done {
             stopping.dispatchers_done = true;
-            let me = ctx.address().recipient();
-            for child in self.stores.values() {
-                stopping.open += 1;
-                child.actor.addr.do_send(Stop(me.clone()));
+            let reply = ctx.address().recipient();
+            for (store, child) in &self.stores {
+                let who = ActorKind::Persistence(*store);
+                stopping.open.insert(who.clone());
+                child.actor.addr.do_send(Stop { who, reply: reply.clone() });
             }
-            for child in self.logs.values() {
-                stopping.open += 1;
-                child.actor.stop.do_send(Stop(me.clone()));
-            }
-            if stopping.open > 0 {
-                return;
+            for (log, child) in &self.logs {
+                let who = ActorKind::EventLog(*log);
+                stopping.open.insert(who.clone());
+                child.actor.stop.do_send(Stop { who, reply: reply.clone() });
             }
         }
-        for reply in stopping.replies.drain(..) {
-            let _ = reply.send(());
+        if stopping.open.is_empty() {
+            for reply in stopping.replies.drain(..) {
+                let _ = reply.send(());
+            }
+            ctx.stop();
         }
-        ctx.stop();
     }
 }
 
@@ -306,14 +305,16 @@ impl Handler<Shutdown> for Supervisor {
         if let Some(stopping) = &mut self.stopping {
             stopping.replies.push(reply);
         } else {
-            let me = ctx.address().recipient();
             for child in self.stores.values() {
                 child.actor.addr.do_send(Hurry);
             }
-            for child in self.dispatchers.values() {
-                child.actor.stop.do_send(Stop(me.clone()));
+            let me = ctx.address().recipient();
+            let mut open = HashSet::new();
+            for (name, child) in &self.dispatchers {
+                let who = ActorKind::Dispatcher(Arc::clone(name));
+                open.insert(who.clone());
+                child.actor.stop.do_send(Stop { who, reply: me.clone() });
             }
-            let open = self.dispatchers.len();
             self.stopping = Some(Stopping { open, dispatchers_done: false, replies: vec![reply] });
             self.stop_on(ctx);
         }
@@ -326,9 +327,9 @@ impl Handler<Shutdown> for Supervisor {
 impl Handler<ActorStopped> for Supervisor {
     type Result = ();
 
-    fn handle(&mut self, _: ActorStopped, ctx: &mut Context<Self>) {
+    fn handle(&mut self, ActorStopped(who): ActorStopped, ctx: &mut Context<Self>) {
         if let Some(stopping) = &mut self.stopping {
-            stopping.open = stopping.open.saturating_sub(1);
+            stopping.open.remove(&who);
         }
         self.stop_on(ctx);
     }

@@ -11,7 +11,7 @@ mod wait;
 
 use std::{sync::Arc, time::Duration};
 
-use actix::{Actor, ActorContext, Addr, AsyncContext, Context, Handler, Recipient, Running};
+use actix::{Actor, ActorContext, Addr, AsyncContext, Context, Handler, Running};
 use rederive_core::{
     Blocked, Cursor, Notice, OpenError, Reducer, Revision, Waiters, event_log::EventLog,
 };
@@ -24,7 +24,7 @@ use crate::{
     ended::EndGuard,
     event_log::EventLogActor,
     health::Health,
-    message::{Abort, ActorEnded, ActorStopped, Fetch, Follow, NewEvents, Open, OpenDone, Stop},
+    message::{Abort, ActorEnded, Fetch, Follow, NewEvents, Open, OpenDone, Stop},
     observe::Observers,
     partition_dispatcher::PartitionDispatcher,
     persistence::Persistence,
@@ -75,14 +75,13 @@ pub(crate) struct Links<E: Send + Sync + 'static> {
 }
 
 /// What a dispatcher is doing.
-#[derive(Debug)]
 enum Phase {
     Opening,
     Running,
     /// The log cannot be read on; what was read goes on.
     Blocked(Blocked),
     Fenced,
-    Stopping(Recipient<ActorStopped>),
+    Stopping(Option<Stop>),
 }
 
 impl<E: Send + Sync + 'static> Dispatcher<E> {
@@ -109,6 +108,14 @@ impl<E: Send + Sync + 'static> Dispatcher<E> {
             guard,
             links,
         }
+    }
+
+    #[cfg(feature = "chaos")]
+    pub(crate) fn partition_addr(
+        &self,
+        partition: &rederive_core::PartitionId,
+    ) -> Option<&Addr<PartitionDispatcher<E>>> {
+        self.routes.get(partition).map(|route| &route.addr)
     }
 
     fn open(&self, ctx: &Context<Self>) {
@@ -200,8 +207,10 @@ impl<E: Send + Sync + 'static> Dispatcher<E> {
         }
         let reducer = Arc::clone(&self.links.name);
         self.links.observers.tell(&Notice::Stopped { reducer, watermark: self.stored.clone() });
-        if let Phase::Stopping(reply) = &self.phase {
-            reply.do_send(ActorStopped);
+        if let Phase::Stopping(stop) = &mut self.phase
+            && let Some(stop) = stop.take()
+        {
+            stop.answer();
         }
         ctx.stop();
     }
@@ -289,9 +298,9 @@ impl<E: Send + Sync + 'static> Handler<NewEvents> for Dispatcher<E> {
 impl<E: Send + Sync + 'static> Handler<Stop> for Dispatcher<E> {
     type Result = ();
 
-    fn handle(&mut self, Stop(reply): Stop, ctx: &mut Context<Self>) {
+    fn handle(&mut self, stop: Stop, ctx: &mut Context<Self>) {
         let done = matches!(self.phase, Phase::Opening | Phase::Fenced);
-        self.phase = Phase::Stopping(reply);
+        self.phase = Phase::Stopping(Some(stop));
         // What is not dispatched will not be. Those at the partitions are still answered.
         self.dismiss(&Outcome::Stopped);
         if done {

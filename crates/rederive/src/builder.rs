@@ -1,0 +1,89 @@
+//! [`Rederive`]: from a log, reducers and stores to a running supervisor.
+
+use std::sync::Arc;
+
+use actix::Actor;
+use rederive_actix::{Config, LogObserver, RegisterError, Registration, Supervisor};
+use rederive_core::{EventLog, Observer, Reducer, Store};
+
+use crate::{handle::Handle, home::Home};
+
+/// Builds and starts a supervisor whose reducers follow one event log.
+///
+/// See the [crate documentation](crate) for an example.
+#[must_use = "nothing runs before `start`"]
+pub struct Rederive<E> {
+    log: Arc<dyn EventLog<Event = E>>,
+    registrations: Vec<Registration>,
+    config: Config,
+    observers: Vec<Arc<dyn Observer>>,
+}
+
+/// A supervisor could not be started; what had been started is stopped again.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StartError {
+    /// The thread for the actors could not be started.
+    #[error("the actors' thread cannot be started: {0}")]
+    Thread(#[from] std::io::Error),
+    /// A reducer was refused.
+    #[error(transparent)]
+    Register(#[from] RegisterError),
+}
+
+impl<E: Send + Sync + 'static> Rederive<E> {
+    /// Begins with the log. Notices are written as `log` records; [`observe`](Self::observe) adds
+    /// others who want to know.
+    pub fn new(log: impl EventLog<Event = E>) -> Self {
+        Self {
+            log: Arc::new(log),
+            registrations: Vec::new(),
+            config: Config::default(),
+            observers: vec![Arc::new(LogObserver)],
+        }
+    }
+
+    /// Registers a reducer whose derived state and progress live in `store`.
+    pub fn register(mut self, reducer: impl Reducer<Event = E>, store: impl Store) -> Self {
+        let (log, store) = (Arc::clone(&self.log), Arc::new(store));
+        self.registrations.push(Registration::new(Arc::new(reducer), log, store));
+        self
+    }
+
+    /// Adds one who is told what happens.
+    pub fn observe(mut self, observer: impl Observer) -> Self {
+        self.observers.push(Arc::new(observer));
+        self
+    }
+
+    /// Takes these settings instead of the defaults.
+    pub fn config(mut self, config: Config) -> Self {
+        self.config = config;
+        self
+    }
+
+    /// Starts the supervisor and all reducers; they follow the log from where they stopped last.
+    ///
+    /// Inside an actix application the actors get an arbiter (a thread) of their own in its system.
+    /// Elsewhere, in a plain tokio runtime or none, they get a system of their own; the future runs
+    /// on any executor.
+    ///
+    /// # Errors
+    /// [`StartError`] when a reducer is refused, as for a version that differs from the stored one.
+    /// Nothing runs then.
+    pub async fn start(self) -> Result<Handle, StartError> {
+        let Self { registrations, config, observers, .. } = self;
+        let home = Home::start()?;
+        let addr = Supervisor::start_in_arbiter(&home.arbiter(), move |_| {
+            Supervisor::new(config, observers)
+        });
+        let handle = Handle::new(addr, home);
+        for registration in registrations {
+            if let Err(error) = handle.register(registration).await {
+                handle.stop().await;
+                return Err(error.into());
+            }
+        }
+        Ok(handle)
+    }
+}
