@@ -350,3 +350,6 @@ impl Piece {
         })
     }
 }
+
+#[cfg(test)]
+mod tests;
