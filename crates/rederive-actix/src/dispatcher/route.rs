@@ -16,8 +16,9 @@ use smallvec::SmallVec;
 pub(super) struct Routes<A> {
     active: HashMap<PartitionId, Route<A>>,
     standing: HashMap<PartitionId, Standing>,
-    /// Those that became idle, about in that order; each active partition at most once.
-    idle: VecDeque<PartitionId>,
+    /// Those that became idle, in that order, and when; each active partition at most once. One that
+    /// has been busy since then is put back behind the others when its turn comes.
+    idle: VecDeque<(PartitionId, Instant)>,
     generation: u64,
     halted: usize,
     prune_at: usize,
@@ -162,7 +163,7 @@ impl<A> Routes<A> {
             route.idle_since = now;
             if !route.queued {
                 route.queued = true;
-                self.idle.push_back(partition.clone());
+                self.idle.push_back((partition.clone(), now));
             }
         }
     }
@@ -177,19 +178,22 @@ impl<A> Routes<A> {
         watermark: &Cursor,
     ) -> Vec<(PartitionId, A)> {
         let mut passivated = Vec::new();
-        for _ in 0..self.idle.len() {
-            let Some(partition) = self.idle.pop_front() else { break };
+        while let Some((partition, queued_at)) = self.idle.pop_front() {
             let Some(route) = self.active.get_mut(&partition) else { continue };
-            route.queued = false;
             if !route.unsettled.is_empty() || route.lost {
-                // Busy again: it comes back when it becomes idle.
+                // Busy: it is queued again when it becomes idle.
+                route.queued = false;
+                continue;
+            }
+            if route.idle_since > queued_at {
+                self.idle.push_back((partition, route.idle_since));
                 continue;
             }
             let expired = now.saturating_duration_since(route.idle_since) >= timeout;
             if !expired && self.active.len() <= limit {
-                // It was busy meanwhile, or those behind it are no idler: look again later.
-                route_back(&mut self.active, &mut self.idle, partition);
-                continue;
+                // Those behind it became idle later.
+                self.idle.push_front((partition, queued_at));
+                break;
             }
             if let Some(route) = self.active.remove(&partition) {
                 if route.cursor > *watermark && !self.standing.contains_key(&partition) {
@@ -216,17 +220,6 @@ impl<A> Routes<A> {
     pub(super) fn clear(&mut self) -> Vec<A> {
         self.idle.clear();
         self.active.drain().map(|(_, route)| route.addr).collect()
-    }
-}
-
-fn route_back<A>(
-    active: &mut HashMap<PartitionId, Route<A>>,
-    idle: &mut VecDeque<PartitionId>,
-    partition: PartitionId,
-) {
-    if let Some(route) = active.get_mut(&partition) {
-        route.queued = true;
-        idle.push_back(partition);
     }
 }
 
