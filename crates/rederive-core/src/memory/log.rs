@@ -39,23 +39,22 @@ impl<E: Clone + Send + Sync + 'static> MemoryLog<E> {
     }
 
     /// Appends events and wakes those who follow the log. Each is numbered one above its
-    /// predecessor; in a log with text cursors the number is padded to twenty digits.
+    /// predecessor; in a log with text cursors the number is padded to twenty digits, and put behind
+    /// a predecessor that [`append_at`](Self::append_at) gave a cursor that does not end in such a
+    /// number.
+    ///
+    /// # Panics
+    /// When the last event stands at the largest number, so that none can follow.
     pub fn append(&self, events: impl IntoIterator<Item = E>) -> Vec<Recorded<E>> {
+        // The user's iterator runs before the lock is held: it may read the log.
+        let events: Vec<E> = events.into_iter().collect();
         let mut log = self.0.events.write().unwrap_or_else(PoisonError::into_inner);
         let time = SystemTime::now().into();
-        let mut next = match log.last().map(|last| &last.cursor) {
-            Some(Cursor::Integer(last)) => last + 1,
-            _ => log.len() as u64 + 1,
-        };
         let from = log.len();
-        log.extend(events.into_iter().map(|data| {
-            let cursor = match self.0.kind {
-                CursorKind::Integer => Cursor::from(next),
-                CursorKind::Text => Cursor::from(format!("{next:020}")),
-            };
-            next += 1;
-            Recorded { cursor, time, data }
-        }));
+        for data in events {
+            let cursor = next_cursor(self.0.kind, log.last().map(|last| &last.cursor));
+            log.push(Recorded { cursor, time, data });
+        }
         let recorded = log[from..].to_vec();
         drop(log);
         self.0.wakers.wake();
@@ -77,6 +76,26 @@ impl<E: Clone + Send + Sync + 'static> MemoryLog<E> {
         drop(log);
         self.0.wakers.wake();
         Ok(())
+    }
+}
+
+fn next_cursor(kind: CursorKind, last: Option<&Cursor>) -> Cursor {
+    const DIGITS: usize = 20;
+    let above = |number: u64| match number.checked_add(1) {
+        Some(next) => next,
+        None => panic!("the log is full: its last event stands at the largest number"),
+    };
+    match (kind, last) {
+        (CursorKind::Integer, Some(Cursor::Integer(last))) => Cursor::from(above(*last)),
+        (CursorKind::Integer, _) => Cursor::from(1),
+        (CursorKind::Text, Some(Cursor::Text(last))) => {
+            let digits = last.len().checked_sub(DIGITS).and_then(|at| last.split_at_checked(at));
+            match digits.and_then(|(before, number)| Some((before, number.parse().ok()?))) {
+                Some((before, number)) => Cursor::from(format!("{before}{:020}", above(number))),
+                None => Cursor::from(format!("{last}{:020}", 1)),
+            }
+        }
+        (CursorKind::Text, _) => Cursor::from(format!("{:020}", 1)),
     }
 }
 
@@ -128,3 +147,6 @@ impl<E: Clone + Send + Sync + 'static> Default for MemoryLog<E> {
         Self::new()
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -88,6 +88,11 @@ fn set(mut row: Vec<Value>, values: &Row) -> Vec<Value> {
 
 fn add(table: &Table, column: usize, value: &Value, by: &Value) -> Result<Value, String> {
     let (name, kind) = table.columns[column];
+    let zero = match kind {
+        ColumnKind::Float | ColumnKind::Double => Value::Float(0.0),
+        _ => Value::Integer(0),
+    };
+    let value = if *value == Value::Null { &zero } else { value };
     let fits = |sum: &i64| match kind {
         ColumnKind::SmallInt => i16::try_from(*sum).is_ok(),
         ColumnKind::Integer => i32::try_from(*sum).is_ok(),
@@ -95,7 +100,6 @@ fn add(table: &Table, column: usize, value: &Value, by: &Value) -> Result<Value,
     };
     #[allow(clippy::cast_precision_loss, reason = "a float column has a float's precision")]
     match (value, by) {
-        (Value::Null, by) => Ok(by.clone()),
         (Value::Integer(value), Value::Integer(by)) => {
             let sum = value.checked_add(*by).filter(fits).map(Value::Integer);
             sum.ok_or_else(|| format!("column {name} of table {} overflows", table.name))

@@ -79,10 +79,12 @@ impl Store for MemoryStore {
                 current: version,
             });
         }
-        if reducer.watermark.kind().is_some_and(|stored| stored != kind) {
+        let rows = reducer.partitions.values().map(|row| &row.cursor);
+        let is_other = |cursor: &&Cursor| cursor.kind().is_some_and(|stored| stored != kind);
+        if let Some(other) = std::iter::once(&reducer.watermark).chain(rows).find(is_other) {
             return Err(OpenError::CursorKindDiffers {
                 reducer: name.to_owned(),
-                stored: reducer.watermark.clone(),
+                stored: other.clone(),
                 current: kind,
             });
         }
@@ -163,3 +165,6 @@ impl Writer for MemoryStore {
         Ok(self.lock().reducers.get(reducer).map(|reducer| reducer.revision))
     }
 }
+
+#[cfg(test)]
+mod tests;
