@@ -3,6 +3,7 @@
 use std::{
     collections::{HashMap, HashSet, hash_map::Entry},
     sync::Arc,
+    time::{Duration, Instant},
 };
 
 use actix::{
@@ -36,7 +37,25 @@ pub struct Supervisor {
     stores: HashMap<StoreIdentity, Child<PersistenceActor>>,
     directory: Directory,
     generation: u64,
+    restarts: Restarts,
     stopping: Option<Stopping>,
+}
+
+/// Restarts in a row: the first is made at once, those that follow soon after another wait.
+#[derive(Default)]
+struct Restarts {
+    in_a_row: u32,
+    last: Option<Instant>,
+}
+
+impl Restarts {
+    fn pause(&mut self, config: &Config) -> Duration {
+        let now = Instant::now();
+        let calm = self.last.is_none_or(|last| now - last > config.max_backoff);
+        self.in_a_row = if calm { 0 } else { self.in_a_row.saturating_add(1) };
+        self.last = Some(now);
+        if calm { Duration::ZERO } else { config.backoff(self.in_a_row) }
+    }
 }
 
 struct Child<A> {
@@ -109,6 +128,7 @@ impl Supervisor {
             stores: HashMap::new(),
             directory: Directory::default(),
             generation: 0,
+            restarts: Restarts::default(),
             stopping: None,
         }
     }
@@ -168,15 +188,23 @@ impl Supervisor {
         self.directory.remove(name);
     }
 
-    /// Replaces the dispatchers of these reducers by such as resume from what is stored.
-    fn restart(&mut self, reducers: Vec<Arc<str>>, ctx: &Context<Self>) {
-        for name in reducers {
-            if let Some(old) = self.dispatchers.remove(&name) {
-                // Fails if that is the one that died.
+    /// Ends the dispatchers of these reducers, and starts others that resume from what is stored.
+    fn restart(&mut self, reducers: Vec<Arc<str>>, ctx: &mut Context<Self>) {
+        for name in &reducers {
+            if let Some(old) = self.dispatchers.remove(name) {
+                // Not heard by the one that died.
                 old.actor.abort.do_send(Abort);
             }
-            self.start(&name, None, ctx);
         }
+        let pause = self.restarts.pause(&self.shared.config);
+        ctx.run_later(pause, move |this, ctx| {
+            // A second fault during the pause may have had it started already.
+            for name in &reducers {
+                if this.stopping.is_none() && !this.dispatchers.contains_key(name) {
+                    this.start(name, None, ctx);
+                }
+            }
+        });
     }
 
     fn reducers_where(&self, belongs: impl Fn(&Registration) -> bool) -> Vec<Arc<str>> {
@@ -366,7 +394,6 @@ impl Handler<ActorEnded> for Supervisor {
             }
         };
         self.shared.observers.tell(&Notice::Restarted { reducer: told, actor: what });
-        // At once: what can fail for a while (the store, the log) has pauses of its own.
         self.restart(reducers, ctx);
     }
 }
