@@ -3,8 +3,10 @@
 //! - [`Probe`] is an observer that a test can wait on, so that no test sleeps.
 //! - [`FaultyLog`] and [`FaultyStore`] wrap a log or store and fail where a test says, or at random.
 //!   A [`Gate`] holds a thread at such a point until the test lets it go on.
+//! - [`conformance`] holds every log and store to the promises of its trait.
 //! - [`Seed`] makes a random test repeatable: set `REDERIVE_SEED` to the number it printed.
 
+pub mod conformance;
 pub mod faulty_log;
 pub mod faulty_store;
 pub mod gate;

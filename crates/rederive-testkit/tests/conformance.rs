@@ -1,0 +1,72 @@
+//! The suites, over the log and the store in memory and over the wrappers that add faults.
+
+#![allow(clippy::expect_used, reason = "a broken assumption of a test is a failed test")]
+
+use std::ops::Range;
+
+use rederive_core::{Cursor, CursorKind, MemoryLog, Timestamp};
+use rederive_testkit::{
+    FaultyLog,
+    conformance::event_log::{self, LogUnderTest},
+};
+
+struct InMemory(MemoryLog<u64>);
+
+impl LogUnderTest for InMemory {
+    type Log = MemoryLog<u64>;
+
+    fn log(&self) -> &MemoryLog<u64> {
+        &self.0
+    }
+
+    fn append(&self, numbers: Range<u64>) -> Vec<Cursor> {
+        self.0.append(numbers).into_iter().map(|event| event.cursor).collect()
+    }
+
+    fn number(&self, event: &u64) -> u64 {
+        *event
+    }
+
+    fn append_at(&self, cursor: Cursor, number: u64) -> bool {
+        self.0.append_at(cursor, Timestamp::default(), number).expect("it is above all others");
+        true
+    }
+}
+
+struct Faulty(FaultyLog<MemoryLog<u64>>);
+
+impl LogUnderTest for Faulty {
+    type Log = FaultyLog<MemoryLog<u64>>;
+
+    fn log(&self) -> &FaultyLog<MemoryLog<u64>> {
+        &self.0
+    }
+
+    fn append(&self, numbers: Range<u64>) -> Vec<Cursor> {
+        self.0.inner().append(numbers).into_iter().map(|event| event.cursor).collect()
+    }
+
+    fn number(&self, event: &u64) -> u64 {
+        *event
+    }
+
+    fn spoil(&self, cursor: &Cursor) -> bool {
+        self.0.faults().break_event(cursor.clone());
+        true
+    }
+}
+
+#[test]
+fn the_log_in_memory_keeps_every_promise() {
+    event_log::exercise(|| InMemory(MemoryLog::new()));
+}
+
+#[test]
+fn the_log_in_memory_with_text_cursors_keeps_every_promise() {
+    event_log::exercise(|| InMemory(MemoryLog::of_kind(CursorKind::Text)));
+}
+
+#[test]
+fn a_faulty_log_without_faults_keeps_every_promise() {
+    event_log::exercise(|| Faulty(FaultyLog::new(MemoryLog::new())));
+}
