@@ -2,6 +2,8 @@
 
 #![allow(clippy::expect_used, clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod catching_up;
 mod fixture;
+mod halting;
 mod layers;
 mod waiting;

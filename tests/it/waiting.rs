@@ -2,67 +2,46 @@
 
 use std::time::{Duration, Instant};
 
-use rederive::{
-    Await, AwaitError, Awaited, Cursor, Handle, MemoryLog, MemoryStore, Outcome, Rederive,
-};
+use rederive::{Await, Cursor, Outcome};
 
-use crate::fixture::{
-    PATIENCE,
-    bank::{Accounts, Event, fold, rows},
-    quiet,
-};
+use crate::fixture::{PATIENCE, World, bank::Event, on_every_store, outcomes};
 
-async fn start(log: &MemoryLog<Event>, store: &MemoryStore) -> Handle {
-    Rederive::new(log.clone())
-        .register(Accounts::new(), store.clone())
-        .config(quiet())
-        .start()
-        .await
-        .expect("it starts")
-}
+on_every_store!(
+    what_was_awaited_can_be_read,
+    an_event_can_be_awaited_before_it_exists,
+    every_event_gets_a_reply_of_its_own,
+    a_halted_partition_answers_at_once_with_the_cause,
+    a_time_out_is_never_success,
+);
 
-fn outcomes(result: Result<Awaited, AwaitError>) -> Vec<Outcome> {
-    let awaited = match result {
-        Ok(awaited) | Err(AwaitError::Incomplete(awaited)) => awaited,
-        Err(other) => panic!("{other}"),
-    };
-    awaited.replies.into_iter().map(|reply| reply.outcome).collect()
-}
-
-#[actix_rt::test]
-async fn what_was_awaited_can_be_read() {
-    let (log, store) = (MemoryLog::new(), MemoryStore::new());
-    let handle = start(&log, &store).await;
-    let recorded = log.append([Event::opened("a"), Event::deposited("a", 5)]);
+async fn what_was_awaited_can_be_read(world: World) {
+    let handle = world.start().await;
+    let recorded = world.append([Event::opened("a"), Event::deposited("a", 5)]);
     handle.wait(Await::events("accounts", &recorded)).await.expect("done");
-    assert_eq!(rows(&store), fold(&recorded));
+    assert_eq!(world.rows()["a"], (5, 2, 2));
     handle.stop().await;
 }
 
-#[actix_rt::test]
-async fn an_event_can_be_awaited_before_it_exists() {
-    let (log, store) = (MemoryLog::new(), MemoryStore::new());
-    let handle = start(&log, &store).await;
+async fn an_event_can_be_awaited_before_it_exists(world: World) {
+    let handle = world.start().await;
     let waiting = {
         let handle = handle.clone();
         actix_rt::spawn(
             async move { handle.wait(Await::cursors("accounts", [Cursor::from(2)])).await },
         )
     };
-    log.append([Event::opened("a")]);
+    world.append([Event::opened("a")]);
     handle.wait(Await::caught_up("accounts")).await.expect("caught up");
     assert!(!waiting.is_finished());
-    log.append([Event::deposited("a", 5)]);
+    world.append([Event::deposited("a", 5)]);
     waiting.await.expect("no panic").expect("done");
-    assert_eq!(rows(&store)["a"].0, 5);
+    assert_eq!(world.rows()["a"].0, 5);
     handle.stop().await;
 }
 
-#[actix_rt::test]
-async fn every_event_gets_a_reply_of_its_own() {
-    let (log, store) = (MemoryLog::new(), MemoryStore::new());
-    let handle = start(&log, &store).await;
-    let recorded = log.append([
+async fn every_event_gets_a_reply_of_its_own(world: World) {
+    let handle = world.start().await;
+    let recorded = world.append([
         Event::opened("a"),
         Event::Noise,
         Event::opened("b"),
@@ -77,11 +56,9 @@ async fn every_event_gets_a_reply_of_its_own() {
     handle.stop().await;
 }
 
-#[actix_rt::test]
-async fn a_halted_partition_answers_at_once_with_the_cause() {
-    let (log, store) = (MemoryLog::new(), MemoryStore::new());
-    let handle = start(&log, &store).await;
-    let recorded = log.append([Event::opened("a"), Event::poison("a"), Event::deposited("a", 1)]);
+async fn a_halted_partition_answers_at_once_with_the_cause(world: World) {
+    let handle = world.start().await;
+    let recorded = world.append([Event::opened("a"), Event::poison("a"), Event::deposited("a", 1)]);
     let begun = Instant::now();
     for round in ["first", "again"] {
         let waited = handle.wait(Await::events("accounts", &recorded[2..])).await;
@@ -94,14 +71,12 @@ async fn a_halted_partition_answers_at_once_with_the_cause() {
         outcomes(handle.wait(Await::events("accounts", &recorded[..1])).await),
         [Outcome::Done]
     );
-    assert_eq!(rows(&store)["a"], (0, 1, 1));
+    assert_eq!(world.rows()["a"], (0, 1, 1));
     handle.stop().await;
 }
 
-#[actix_rt::test]
-async fn a_time_out_is_never_success() {
-    let (log, store) = (MemoryLog::new(), MemoryStore::new());
-    let handle = start(&log, &store).await;
+async fn a_time_out_is_never_success(world: World) {
+    let handle = world.start().await;
     let request = Await::cursors("accounts", [Cursor::from(1)]).within(Duration::from_millis(20));
     let error = handle.wait(request).await.expect_err("nothing was appended");
     assert!(error.is_timeout(), "{error}");

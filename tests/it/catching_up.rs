@@ -1,0 +1,143 @@
+//! Catching up: everything in the log is read, in slices, whether or not somebody wakes us.
+
+use std::time::Duration;
+
+use rederive::{Await, Cursor, Notice};
+
+use crate::fixture::{
+    PATIENCE, World,
+    bank::Event,
+    notices::{caught_up, stored},
+    on_every_store, status,
+};
+
+on_every_store!(
+    more_events_than_a_slice_holds_are_read_in_several_slices,
+    a_log_that_answers_with_less_than_asked_for_is_read_to_its_end,
+    ignored_events_advance_the_watermark_which_is_stored_on_the_timer,
+    a_long_stretch_of_irrelevant_events_is_passed_within_a_small_window,
+    polling_finds_events_when_no_wake_up_comes,
+    a_wait_until_caught_up_needs_neither_wake_up_nor_poll,
+    wake_ups_without_news_do_no_harm,
+    an_empty_log_is_caught_up_with_at_once,
+);
+
+fn deposits(count: i64) -> impl Iterator<Item = Event> {
+    (0..count).map(|amount| Event::deposited(&format!("account {}", amount % 7), amount))
+}
+
+fn open_accounts(world: &World) {
+    world.append((0..7).map(|number| Event::opened(&format!("account {number}"))));
+}
+
+async fn more_events_than_a_slice_holds_are_read_in_several_slices(world: World) {
+    let world = world.with(|config| config.slice = 3);
+    open_accounts(&world);
+    world.append(deposits(50));
+    let handle = world.start().await;
+    handle.wait(Await::caught_up("accounts")).await.expect("caught up");
+    world.check();
+    assert!(world.log_faults().fetches() >= 57 / 3);
+    // And again while it runs.
+    let later = world.append(deposits(20));
+    handle.wait(Await::events("accounts", &later)).await.expect("done");
+    world.check();
+    handle.stop().await;
+}
+
+async fn a_log_that_answers_with_less_than_asked_for_is_read_to_its_end(world: World) {
+    world.log_faults().shorten(2);
+    open_accounts(&world);
+    world.append(deposits(15));
+    let handle = world.start().await;
+    handle.wait(Await::caught_up("accounts")).await.expect("caught up");
+    world.check();
+    handle.stop().await;
+}
+
+#[actix_rt::test]
+async fn a_log_with_text_cursors_is_followed_in_their_order() {
+    let world = World::memory_of_text().with(|config| config.slice = 4);
+    open_accounts(&world);
+    let handle = world.start().await;
+    let recorded = world.append(deposits(120));
+    handle.wait(Await::events("accounts", &recorded)).await.expect("done");
+    handle.stop().await;
+    let handle = world.start().await;
+    world.append(deposits(5));
+    handle.wait(Await::caught_up("accounts")).await.expect("caught up");
+    world.check();
+    handle.stop().await;
+}
+
+async fn ignored_events_advance_the_watermark_which_is_stored_on_the_timer(world: World) {
+    let world = world.with(|config| config.watermark_interval = Duration::from_millis(5));
+    let handle = world.start().await;
+    world.append(vec![Event::Noise; 10]);
+    world.probe.notified(stored(10), PATIENCE).await;
+    assert_eq!(status(&handle).await.watermark, Cursor::from(10));
+    // As it was stored, a start after a crash begins there: this one takes the reducer over.
+    let again = world.start().await;
+    let started = |notice: &Notice| matches!(notice, Notice::Started { watermark, .. } if *watermark == Cursor::from(10));
+    world.probe.notified(started, PATIENCE).await;
+    again.stop().await;
+    handle.stop().await;
+}
+
+async fn a_long_stretch_of_irrelevant_events_is_passed_within_a_small_window(world: World) {
+    let world = world.with(|config| (config.slice, config.window) = (5, 3));
+    let handle = world.start().await;
+    world.append(vec![Event::Noise; 500]);
+    let recorded = world.append([Event::opened("a")]);
+    world.append(vec![Event::Noise; 500]);
+    handle.wait(Await::events("accounts", &recorded)).await.expect("done");
+    handle.wait(Await::caught_up("accounts")).await.expect("caught up");
+    assert_eq!(status(&handle).await.watermark, Cursor::from(1001));
+    handle.stop().await;
+    // A clean stop stores it.
+    assert!(world.probe.count(stored(1001)) > 0);
+    world.check();
+}
+
+async fn polling_finds_events_when_no_wake_up_comes(world: World) {
+    let world = world.with(|config| config.poll_interval = Duration::from_millis(5));
+    world.log_faults().drop_wake_ups();
+    let handle = world.start().await;
+    for id in ["a", "b", "c"] {
+        let recorded = world.append([Event::opened(id), Event::deposited(id, 1)]);
+        handle.wait(Await::events("accounts", &recorded)).await.expect("done");
+    }
+    world.check();
+    assert_eq!(world.log_faults().dropped_wake_ups(), 3);
+    handle.stop().await;
+}
+
+async fn a_wait_until_caught_up_needs_neither_wake_up_nor_poll(world: World) {
+    world.log_faults().drop_wake_ups();
+    let handle = world.start().await;
+    world.probe.notified(caught_up, PATIENCE).await;
+    world.append([Event::opened("a"), Event::opened("b")]);
+    handle.wait(Await::caught_up("accounts")).await.expect("caught up");
+    world.check();
+    handle.stop().await;
+}
+
+async fn wake_ups_without_news_do_no_harm(world: World) {
+    let handle = world.start().await;
+    for _ in 0..100 {
+        world.log_faults().wake();
+    }
+    let recorded = world.append([Event::opened("a")]);
+    handle.wait(Await::events("accounts", &recorded)).await.expect("done");
+    world.check();
+    handle.stop().await;
+}
+
+async fn an_empty_log_is_caught_up_with_at_once(world: World) {
+    let handle = world.start().await;
+    handle.wait(Await::caught_up("accounts")).await.expect("caught up");
+    world.probe.notified(caught_up, PATIENCE).await;
+    assert_eq!(status(&handle).await.watermark, Cursor::Start);
+    handle.stop().await;
+    assert_eq!(world.store_faults().counts().commits, 0);
+}
