@@ -35,6 +35,7 @@ impl<E: Send + Sync + 'static> PartitionDispatcher<E> {
         partition: PartitionId,
         generation: u64,
         cursor: Cursor,
+        halt: Option<Arc<Halt>>,
         batch: usize,
     ) -> Self {
         let ended = PartitionEnded { partition: partition.clone(), generation };
@@ -44,7 +45,7 @@ impl<E: Send + Sync + 'static> PartitionDispatcher<E> {
             reducer,
             generation,
             batch,
-            state: PartitionState::new(partition, cursor, None),
+            state: PartitionState::new(partition, cursor, halt),
             waiters: Waiters::default(),
         }
     }

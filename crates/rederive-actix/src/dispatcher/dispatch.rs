@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Instant};
 
 use actix::{Actor, Addr, AsyncContext, Context, Handler};
-use rederive_core::{Blocked, Cursor, Delivery, Notice, PartitionId, Slice, Undecodable};
+use rederive_core::{Blocked, Cursor, Delivery, Halt, Notice, PartitionId, Slice, Undecodable};
 
 use super::{Dispatcher, Links, Phase, index_of};
 use crate::{
@@ -74,7 +74,7 @@ impl<E: Send + Sync + 'static> Dispatcher<E> {
                 } else {
                     touched.push(partition.clone());
                     let id = partition.clone();
-                    let start = |generation, cursor| links.start(ctx, id, generation, cursor);
+                    let start = |generation, cursor| links.start(ctx, id, generation, cursor, None);
                     let route = self.routes.activate(partition, watermark, start);
                     route.batch.push(index);
                 }
@@ -134,6 +134,7 @@ impl<E: Send + Sync + 'static> Links<E> {
         partition: PartitionId,
         generation: u64,
         cursor: Cursor,
+        halt: Option<Arc<Halt>>,
     ) -> Addr<PartitionDispatcher<E>> {
         let (reducer, id) = (Arc::clone(&self.name), partition.clone());
         self.observers.tell(&Notice::Activated { reducer, partition: id });
@@ -143,6 +144,7 @@ impl<E: Send + Sync + 'static> Links<E> {
             partition,
             generation,
             cursor,
+            halt,
             self.config.batch,
         )
         .start()

@@ -33,14 +33,15 @@ impl<E: Send + Sync + 'static> Dispatcher<E> {
     /// settled. Those who waited at the dead one have noticed and ask again.
     pub(super) fn replace(&mut self, partition: &PartitionId, ctx: &Context<Self>) {
         let generation = self.routes.next_generation();
-        let halted = self.routes.halt(partition).is_some();
+        let halt = self.routes.halt(partition).cloned();
+        let halted = halt.is_some();
         let Some(route) = self.routes.get_mut(partition) else { return };
         self.links.observers.tell(&Notice::Restarted {
             reducer: Some(Arc::clone(&self.links.name)),
             actor: "partition dispatcher",
         });
         let (id, cursor) = (partition.clone(), route.cursor.clone());
-        route.addr = self.links.start(ctx, id, generation, cursor);
+        route.addr = self.links.start(ctx, id, generation, cursor, halt);
         route.generation = generation;
         route.lost = false;
         // What the store already has need not be delivered, and what a halted partition holds
