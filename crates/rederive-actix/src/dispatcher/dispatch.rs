@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Instant};
 use actix::{Actor, Addr, AsyncContext, Context, Handler};
 use rederive_core::{Blocked, Cursor, Delivery, Halt, Notice, PartitionId, Slice, Undecodable};
 
-use super::{Dispatcher, Links, Phase, index_of};
+use super::{Dispatcher, Links, Phase, flow::Dispatched, index_of};
 use crate::{
     message::{Deliver, Fetched, Passivate},
     partition_dispatcher::{PartitionDispatcher, partitions_of},
@@ -45,7 +45,7 @@ impl<E: Send + Sync + 'static> Dispatcher<E> {
         let undecodable =
             |undecodable: &Undecodable| Blocked::Undecodable(Undecodable::clone(undecodable));
         let mut blocked = slice.undecodable.as_ref().map(undecodable);
-        let mut end = slice.end.clone();
+        let (mut to, mut end) = (slice.events.len(), slice.end.clone());
         let mut touched: Vec<PartitionId> = Vec::new();
         let mut deliveries = 0;
         let (links, watermark) = (&self.links, self.flow.watermark.cursor());
@@ -54,6 +54,7 @@ impl<E: Send + Sync + 'static> Dispatcher<E> {
             let partitions = match partitions_of(&*links.reducer, event) {
                 Ok(partitions) => partitions,
                 Err(message) => {
+                    to = index;
                     let before = index.checked_sub(1).map(|i| &slice.events[i].cursor);
                     end = before.unwrap_or(&self.flow.position).max(&self.flow.position).clone();
                     let cursor = event.cursor.clone();
@@ -83,7 +84,8 @@ impl<E: Send + Sync + 'static> Dispatcher<E> {
         }
         if end > self.flow.position || deliveries > 0 {
             self.caught_up &= deliveries == 0;
-            let number = self.flow.track(slice, end, deliveries);
+            let dispatched = Dispatched { slice: Arc::clone(slice), events: from..to };
+            let number = self.flow.track(dispatched, end, deliveries);
             for partition in touched {
                 if let Some(route) = self.routes.get_mut(&partition) {
                     let events = std::mem::take(&mut route.batch);

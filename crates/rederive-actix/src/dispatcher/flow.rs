@@ -1,6 +1,6 @@
 //! [`Flow`]: how far a reducer has read and settled its log, and whether it may read on.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, ops::Range, sync::Arc};
 
 use rederive_core::{Cursor, Recorded, Settles, Slice, Watermark};
 
@@ -10,7 +10,7 @@ pub(super) struct Flow<E> {
     pub(super) position: Cursor,
     pub(super) watermark: Watermark,
     /// The unfinished slices by their number in the watermark.
-    slices: BTreeMap<u64, Arc<Slice<E>>>,
+    slices: BTreeMap<u64, Dispatched<E>>,
     /// Deliveries that are not settled.
     unsettled: usize,
     /// Events that unfinished slices keep in memory.
@@ -19,6 +19,13 @@ pub(super) struct Flow<E> {
     pub(super) fetching: bool,
     /// The last read reached the end of the log.
     pub(super) at_head: bool,
+}
+
+/// A slice and which of its events were dispatched: it may begin before the place that we had come
+/// to, as slices are shared, and we may have stopped before an event in it.
+pub(super) struct Dispatched<E> {
+    pub(super) slice: Arc<Slice<E>>,
+    pub(super) events: Range<usize>,
 }
 
 impl<E> Flow<E> {
@@ -46,13 +53,18 @@ impl<E> Flow<E> {
     }
 
     /// Adds a slice that was dispatched up to `end`, with so many deliveries. Returns its number.
-    pub(super) fn track(&mut self, slice: &Arc<Slice<E>>, end: Cursor, deliveries: usize) -> u64 {
+    pub(super) fn track(
+        &mut self,
+        dispatched: Dispatched<E>,
+        end: Cursor,
+        deliveries: usize,
+    ) -> u64 {
         self.position = end.clone();
         let number = self.watermark.track(end, deliveries);
         if deliveries > 0 {
             self.unsettled += deliveries;
-            self.pinned += slice.events.len();
-            self.slices.insert(number, Arc::clone(slice));
+            self.pinned += dispatched.slice.events.len();
+            self.slices.insert(number, dispatched);
         }
         number
     }
@@ -62,20 +74,20 @@ impl<E> Flow<E> {
         for (number, count) in settles {
             self.unsettled = self.unsettled.saturating_sub(*count);
             if self.watermark.settle(*number, *count)
-                && let Some(slice) = self.slices.remove(number)
+                && let Some(dispatched) = self.slices.remove(number)
             {
-                self.pinned = self.pinned.saturating_sub(slice.events.len());
+                self.pinned = self.pinned.saturating_sub(dispatched.slice.events.len());
             }
         }
     }
 
-    pub(super) fn slice(&self, number: u64) -> Option<&Arc<Slice<E>>> {
+    pub(super) fn dispatched(&self, number: u64) -> Option<&Dispatched<E>> {
         self.slices.get(&number)
     }
 
     /// The event at this cursor, if it is in an unfinished slice.
     pub(super) fn find(&self, cursor: &Cursor) -> Option<(Arc<Slice<E>>, usize)> {
-        self.slices.values().find_map(|slice| {
+        self.slices.values().find_map(|Dispatched { slice, .. }| {
             let index = index_of(&slice.events, cursor)?;
             Some((Arc::clone(slice), index))
         })

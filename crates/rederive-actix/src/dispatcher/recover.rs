@@ -5,7 +5,7 @@ use std::{collections::HashSet, sync::Arc};
 use actix::{Context, Handler};
 use rederive_core::{Delivery, Notice, PartitionId, Settles};
 
-use super::Dispatcher;
+use super::{Dispatcher, flow::Dispatched};
 use crate::{
     message::{Deliver, PartitionEnded},
     partition_dispatcher::partitions_of,
@@ -48,9 +48,12 @@ impl<E: Send + Sync + 'static> Dispatcher<E> {
         // neither: it is settled.
         let mut settled = Settles::new();
         for (number, unsettled) in route.unsettled.clone() {
-            let Some(slice) = self.flow.slice(number) else { continue };
+            let Some(Dispatched { slice, events: range }) = self.flow.dispatched(number) else {
+                continue;
+            };
             let mut events = smallvec::SmallVec::new();
-            for (index, event) in slice.events.iter().enumerate() {
+            for index in range.clone() {
+                let event = &slice.events[index];
                 if halted || event.cursor <= route.cursor {
                     continue;
                 }
