@@ -4,10 +4,13 @@
 
 use std::ops::Range;
 
-use rederive_core::{Cursor, CursorKind, MemoryLog, Timestamp};
+use rederive_core::{Cursor, CursorKind, MemoryLog, MemoryStore, Table, Timestamp, Value};
 use rederive_testkit::{
-    FaultyLog,
-    conformance::event_log::{self, LogUnderTest},
+    FaultyLog, FaultyStore,
+    conformance::{
+        event_log::{self, LogUnderTest},
+        store::{self, StoreUnderTest},
+    },
 };
 
 struct InMemory(MemoryLog<u64>);
@@ -33,9 +36,9 @@ impl LogUnderTest for InMemory {
     }
 }
 
-struct Faulty(FaultyLog<MemoryLog<u64>>);
+struct FaultlessLog(FaultyLog<MemoryLog<u64>>);
 
-impl LogUnderTest for Faulty {
+impl LogUnderTest for FaultlessLog {
     type Log = FaultyLog<MemoryLog<u64>>;
 
     fn log(&self) -> &FaultyLog<MemoryLog<u64>> {
@@ -68,5 +71,29 @@ fn the_log_in_memory_with_text_cursors_keeps_every_promise() {
 
 #[test]
 fn a_faulty_log_without_faults_keeps_every_promise() {
-    event_log::exercise(|| Faulty(FaultyLog::new(MemoryLog::new())));
+    event_log::exercise(|| FaultlessLog(FaultyLog::new(MemoryLog::new())));
+}
+
+struct FaultlessStore(FaultyStore<MemoryStore>);
+
+impl StoreUnderTest for FaultlessStore {
+    type Store = FaultyStore<MemoryStore>;
+
+    fn store(&self) -> &FaultyStore<MemoryStore> {
+        &self.0
+    }
+
+    fn rows(&self, table: &'static Table) -> Vec<Vec<Value>> {
+        self.0.inner().rows(table)
+    }
+}
+
+#[test]
+fn the_store_in_memory_keeps_every_promise() {
+    store::exercise(MemoryStore::new);
+}
+
+#[test]
+fn a_faulty_store_without_faults_keeps_every_promise() {
+    store::exercise(|| FaultlessStore(FaultyStore::new(MemoryStore::new())));
 }

@@ -5,6 +5,7 @@
 //! promise is a check of its own: a public function named after it.
 
 pub mod event_log;
+pub mod store;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 

@@ -1,0 +1,171 @@
+//! The suite for stores.
+//!
+//! A store is handed to it with three empty tables of given shapes. A store in a database creates
+//! them by [`CREATE_TABLES`]; see [`StoreUnderTest`] for the rest.
+
+pub mod changes;
+pub mod committing;
+pub mod fencing;
+pub mod halting;
+pub mod opening;
+pub mod recording;
+pub mod sequences;
+pub mod values;
+mod owner;
+
+use rederive_core::{ColumnKind, MemoryStore, Store, Table, Value};
+
+use super::{Check, checks, run_all};
+
+/// A table with a column of each kind. All columns but the key may be `NULL` and have no default.
+pub static THINGS: Table = Table::new(
+    "things",
+    &[
+        ("id", ColumnKind::Text),
+        ("small", ColumnKind::SmallInt),
+        ("middle", ColumnKind::Integer),
+        ("big", ColumnKind::BigInt),
+        ("real", ColumnKind::Double),
+        ("flag", ColumnKind::Bool),
+        ("name", ColumnKind::Text),
+        ("data", ColumnKind::Binary),
+    ],
+    &[0],
+);
+
+/// A table with a key of two columns, not in their order, between which another stands.
+pub static PLACES: Table = Table::new(
+    "places",
+    &[("y", ColumnKind::Text), ("n", ColumnKind::BigInt), ("x", ColumnKind::BigInt)],
+    &[2, 0],
+);
+
+/// A table that is all key.
+pub static TAGS: Table = Table::new("tags", &[("tag", ColumnKind::Text)], &[0]);
+
+/// The tables in SQL: as it is for SQLite, with `BYTEA` in place of `BLOB` for PostgreSQL.
+pub const CREATE_TABLES: &str = "
+    CREATE TABLE things (
+        id TEXT PRIMARY KEY NOT NULL,
+        small SMALLINT,
+        middle INTEGER,
+        big BIGINT,
+        real DOUBLE PRECISION,
+        flag BOOLEAN,
+        name TEXT,
+        data BLOB
+    );
+    CREATE TABLE places (y TEXT NOT NULL, n BIGINT, x BIGINT NOT NULL, PRIMARY KEY (x, y));
+    CREATE TABLE tags (tag TEXT PRIMARY KEY NOT NULL);
+";
+
+/// A store and how its rows are read.
+///
+/// The tables that the methods name have the columns of [`THINGS`], [`PLACES`] and [`TAGS`], under
+/// these names and in this order.
+pub trait StoreUnderTest: Send + Sync + 'static {
+    /// The store.
+    type Store: Store;
+
+    /// The store.
+    fn store(&self) -> &Self::Store;
+
+    /// All rows of one of the tables, in any order: a value per column, of the column's kind.
+    fn rows(&self, table: &'static Table) -> Vec<Vec<Value>>;
+
+    /// What the store takes for [`THINGS`].
+    fn things(&self) -> &'static Table {
+        &THINGS
+    }
+
+    /// What the store takes for [`PLACES`].
+    fn places(&self) -> &'static Table {
+        &PLACES
+    }
+
+    /// What the store takes for [`TAGS`].
+    fn tags(&self) -> &'static Table {
+        &TAGS
+    }
+}
+
+impl StoreUnderTest for MemoryStore {
+    type Store = Self;
+
+    fn store(&self) -> &Self {
+        self
+    }
+
+    fn rows(&self, table: &'static Table) -> Vec<Vec<Value>> {
+        MemoryStore::rows(self, table)
+    }
+}
+
+/// Holds the stores that `make` makes, each of them new and with empty tables, to every promise.
+///
+/// # Panics
+/// When a promise is broken, with its name.
+#[track_caller]
+pub fn exercise<T: StoreUnderTest>(make: impl Fn() -> T) {
+    run_all(all(), make);
+}
+
+/// Every promise.
+pub fn all<T: StoreUnderTest>() -> Vec<Check<T>> {
+    checks![
+        opening::a_new_reducer_stands_at_the_start,
+        opening::progress_is_there_when_a_reducer_is_opened_again,
+        opening::reducers_of_one_store_do_not_share_progress,
+        opening::a_reducer_may_have_any_name,
+        opening::another_version_is_refused_and_nothing_is_changed,
+        opening::a_log_of_another_kind_is_refused_and_nothing_is_changed,
+        opening::rows_ahead_of_the_watermark_tell_the_kind_of_the_log_too,
+        opening::handles_of_one_store_have_one_identity,
+        fencing::an_unknown_reducer_has_no_revision_and_cannot_be_written,
+        fencing::opening_a_reducer_fences_its_previous_owner,
+        fencing::only_the_stored_revision_can_commit,
+        fencing::one_fenced_reducer_keeps_the_whole_transaction_out,
+        fencing::of_many_that_open_a_reducer_at_once_the_last_can_commit,
+        fencing::of_many_that_commit_at_once_with_one_revision_one_succeeds,
+        fencing::an_event_at_or_below_the_row_of_its_partition_is_fenced,
+        fencing::the_guard_compares_cursors_by_their_kind,
+        committing::a_commit_raises_the_revision_and_stores_the_watermark,
+        committing::a_transaction_may_store_only_a_watermark,
+        committing::one_transaction_commits_several_reducers,
+        committing::a_rejected_op_takes_the_whole_transaction_back,
+        committing::a_custom_op_that_is_not_known_is_rejected,
+        committing::one_transaction_may_hold_thousands_of_partitions,
+        committing::writers_of_different_reducers_work_at_the_same_time,
+        committing::nothing_to_write_is_no_error,
+        recording::a_partition_has_a_row_only_if_that_is_asked_for,
+        recording::a_row_is_replaced_by_the_next_record,
+        recording::rows_that_say_no_more_than_the_watermark_are_removed_when_opened,
+        recording::a_partition_may_have_any_id,
+        recording::cursors_are_stored_as_they_are_and_ordered_by_their_kind,
+        halting::a_halt_is_stored_with_everything_it_says,
+        halting::a_halt_outlives_the_watermark_and_is_taken_back_by_a_record,
+        halting::halted_partitions_are_listed_in_order_page_by_page,
+        halting::only_halted_partitions_of_the_reducer_are_listed,
+        changes::an_insert_makes_a_row_and_leaves_other_columns_empty,
+        changes::an_insert_is_rejected_when_the_key_exists,
+        changes::an_insert_new_does_nothing_when_the_key_exists,
+        changes::an_upsert_makes_a_row_or_changes_the_named_columns,
+        changes::an_update_changes_the_named_columns,
+        changes::an_update_is_rejected_when_no_row_has_the_key,
+        changes::an_increment_adds_to_the_column,
+        changes::an_increment_counts_null_as_zero,
+        changes::an_increment_is_rejected_when_no_row_has_the_key,
+        changes::an_increment_is_rejected_when_the_column_would_overflow,
+        changes::an_overflow_on_the_way_is_rejected_too,
+        changes::a_delete_removes_the_row_if_there_is_one,
+        changes::rows_are_told_apart_by_every_column_of_the_key,
+        changes::a_table_may_be_all_key,
+        sequences::ops_on_one_key_are_applied_in_order,
+        sequences::an_op_is_judged_by_the_rows_as_the_ops_before_it_left_them,
+        sequences::many_rows_of_many_tables_change_in_one_write,
+        sequences::any_ops_lead_to_the_rows_they_should,
+        values::values_of_every_kind_are_stored_as_they_are,
+        values::null_is_a_value,
+        values::keys_of_any_text_are_told_apart,
+    ]
+}

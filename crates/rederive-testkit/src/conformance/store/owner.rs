@@ -1,0 +1,169 @@
+//! [`Owner`]: writes to a store as a reducer's owner does.
+
+#![allow(clippy::expect_used, reason = "a check fails by panicking")]
+
+use rederive_core::{
+    Change, CommitError, Cursor, CursorKind, Failure, FailureKind, Halt, Op, PartitionId,
+    PartitionWrite, ReducerWrite, Revision, RowOp, Store, Table, Timestamp, Value, Writer,
+};
+
+/// The owner of a reducer.
+pub(super) struct Owner {
+    pub(super) reducer: String,
+    pub(super) revision: Revision,
+    pub(super) watermark: Cursor,
+    pub(super) writer: Box<dyn Writer>,
+}
+
+/// What is to be written for one partition.
+#[derive(Clone)]
+pub(super) struct Part {
+    pub(super) partition: PartitionId,
+    pub(super) ops: Vec<Op>,
+    pub(super) cursor: Cursor,
+    pub(super) guard: Option<Cursor>,
+    pub(super) halt: Option<Halt>,
+    pub(super) record: bool,
+}
+
+/// A partition that stands at `cursor`, with a row of its own.
+pub(super) fn part(partition: impl Into<PartitionId>, cursor: impl Into<Cursor>) -> Part {
+    Part {
+        partition: partition.into(),
+        ops: Vec::new(),
+        cursor: cursor.into(),
+        guard: None,
+        halt: None,
+        record: true,
+    }
+}
+
+impl Part {
+    pub(super) fn ops(self, ops: impl IntoIterator<Item = Op>) -> Self {
+        Self { ops: ops.into_iter().collect(), ..self }
+    }
+
+    pub(super) fn guard(self, guard: impl Into<Cursor>) -> Self {
+        Self { guard: Some(guard.into()), ..self }
+    }
+
+    pub(super) fn unrecorded(self) -> Self {
+        Self { record: false, ..self }
+    }
+
+    /// The partition halts at the event at this cursor.
+    pub(super) fn halted_at(self, cursor: impl Into<Cursor>) -> Self {
+        let failure = Failure {
+            cursor: cursor.into(),
+            kind: FailureKind::Reduce,
+            message: format!("{} cannot go on", self.partition),
+        };
+        Self { halt: Some(Halt::new(failure, 1, Timestamp::from_micros(7))), ..self }
+    }
+
+    fn write(&self) -> PartitionWrite<'_> {
+        PartitionWrite {
+            partition: &self.partition,
+            ops: &self.ops,
+            cursor: &self.cursor,
+            guard: self.guard.as_ref(),
+            halt: self.halt.as_ref(),
+            record: self.record,
+        }
+    }
+}
+
+impl Owner {
+    /// Takes over a reducer of version 1 that follows a log with numbers.
+    pub(super) fn open(store: &impl Store, reducer: &str) -> Self {
+        Self::open_kind(store, reducer, CursorKind::Integer)
+    }
+
+    pub(super) fn open_kind(store: &impl Store, reducer: &str, kind: CursorKind) -> Self {
+        let opened = store.open(reducer, 1, kind).expect("it opens");
+        let writer = store.writer().expect("it gives a writer");
+        let (revision, watermark) = (opened.revision, opened.watermark);
+        Self { reducer: reducer.to_owned(), revision, watermark, writer }
+    }
+
+    pub(super) fn write<'w>(
+        &'w self,
+        watermark: &'w Cursor,
+        parts: &'w [Part],
+    ) -> ReducerWrite<'w> {
+        ReducerWrite {
+            reducer: &self.reducer,
+            revision: self.revision,
+            watermark,
+            partitions: parts.iter().map(Part::write).collect(),
+        }
+    }
+
+    /// Commits these partitions and the watermark.
+    pub(super) fn commit(
+        &mut self,
+        watermark: impl Into<Cursor>,
+        parts: &[Part],
+    ) -> Result<(), CommitError> {
+        let watermark = watermark.into();
+        let write = ReducerWrite {
+            reducer: &self.reducer,
+            revision: self.revision,
+            watermark: &watermark,
+            partitions: parts.iter().map(Part::write).collect(),
+        };
+        self.writer.commit(&[write])?;
+        self.revision = self.revision.next();
+        self.watermark = watermark;
+        Ok(())
+    }
+
+    /// Commits these ops, of some partition, and moves the watermark by one.
+    pub(super) fn apply(&mut self, ops: impl IntoIterator<Item = Op>) -> Result<(), CommitError> {
+        let next = match self.watermark {
+            Cursor::Integer(last) => Cursor::from(last + 1),
+            _ => Cursor::from(1),
+        };
+        let part = part("some partition", next.clone()).unrecorded().ops(ops);
+        self.commit(next, &[part])
+    }
+
+    /// Applies ops that must be rejected, with nothing done.
+    #[track_caller]
+    pub(super) fn is_refused(&mut self, ops: impl IntoIterator<Item = Op>) {
+        let before = self.stored_revision();
+        let result = self.apply(ops);
+        assert!(matches!(result, Err(CommitError::Rejected { .. })), "not rejected: {result:?}");
+        assert_eq!(self.stored_revision(), before, "a rejected transaction left something");
+    }
+
+    pub(super) fn stored_revision(&mut self) -> Option<Revision> {
+        self.writer.revision(&self.reducer).expect("it tells")
+    }
+}
+
+/// An op on the row of `table` with this key.
+pub(super) fn op<K: Into<Value>>(
+    table: &'static Table,
+    key: impl IntoIterator<Item = K>,
+    change: Change,
+) -> Op {
+    Op::Row(RowOp { table, key: key.into_iter().map(Into::into).collect(), change })
+}
+
+/// The values of the columns of these names.
+pub(super) fn set<const N: usize>(
+    table: &Table,
+    values: [(&str, Value); N],
+) -> Vec<(usize, Value)> {
+    values.into_iter().map(|(name, value)| (column(table, name), value)).collect()
+}
+
+pub(super) fn column(table: &Table, name: &str) -> usize {
+    table.column(name).expect("a column of the suite's tables")
+}
+
+/// The result of a commit whose reducer is not ours any more.
+pub(super) fn fenced(reducer: &str) -> Result<(), CommitError> {
+    Err(CommitError::Fenced { reducer: reducer.to_owned() })
+}
