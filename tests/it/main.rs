@@ -2,9 +2,11 @@
 
 #![allow(clippy::expect_used, clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod blocking;
 mod catching_up;
 mod dying;
 mod fixture;
 mod halting;
 mod layers;
+mod reading;
 mod waiting;

@@ -64,7 +64,7 @@ impl<E: Send + Sync + 'static> Handler<HeadIs> for Dispatcher<E> {
     fn handle(&mut self, HeadIs(head): HeadIs, ctx: &mut Context<Self>) {
         for waiter in std::mem::take(&mut self.heads.asked) {
             match &self.phase {
-                Phase::Blocked(reason) if head > *self.flow.watermark.cursor() => {
+                Phase::Blocked(reason) if head > self.flow.position => {
                     waiter.finish(Outcome::Blocked(reason.clone()));
                 }
                 _ => self.settled.add(head.clone(), waiter, Waiter::is_gone),
