@@ -1,0 +1,271 @@
+//! [`Planner`]: from ops to [`Step`]s.
+
+use std::{collections::HashMap, rc::Rc, sync::Arc};
+
+use rederive_core::{Change, ColumnKind, CustomOp, Key, Op, PartitionId, RowOp, Table, Value};
+
+use super::{Facts, Kind, Planned, Policy, TableFacts, change::in_range};
+
+/// What a set of rows has in common.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Shape {
+    pub(crate) kind: Kind,
+    /// The columns that are named, one bit each.
+    columns: u128,
+    /// Those of them that are added to.
+    added: u128,
+}
+
+/// Rows of one table and one shape, no two with the same key.
+#[derive(Debug)]
+pub(crate) struct Set {
+    pub(crate) table: &'static Table,
+    pub(crate) shape: Shape,
+    pub(crate) policy: Policy,
+    /// Indices into [`Plan::rows`].
+    pub(crate) rows: Vec<usize>,
+}
+
+/// One step of a plan.
+#[derive(Debug)]
+pub(crate) enum Step<'a> {
+    Rows(Set),
+    Custom(&'a Arc<dyn CustomOp>),
+}
+
+/// The steps of a transaction, to be run in order.
+#[derive(Debug)]
+pub(crate) struct Plan<'a> {
+    pub(crate) rows: Vec<Planned<'a>>,
+    pub(crate) steps: Vec<Step<'a>>,
+}
+
+/// An op cannot be planned.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum PlanError<E> {
+    /// The op does not fit its table; a message that names both.
+    Misfit(String),
+    /// The facts of a table could not be had.
+    Facts(E),
+}
+
+/// Turns the ops of a transaction into a [`Plan`].
+pub(crate) struct Planner<'a, F> {
+    facts: F,
+    tables: Vec<Known>,
+    /// By table and key: the newest row of the plan, and its layer.
+    newest: HashMap<(usize, &'a Key), (usize, u32)>,
+    rows: Vec<Planned<'a>>,
+    /// By row: its layer and its table.
+    places: Vec<(u32, usize)>,
+    customs: Vec<(u32, Step<'a>)>,
+}
+
+struct Known {
+    table: &'static Table,
+    facts: Rc<TableFacts>,
+}
+
+/// Where one partition stands.
+#[derive(Default)]
+struct Partition {
+    /// The lowest layer that its next op may have.
+    base: u32,
+    /// The lowest layer above all its ops.
+    top: u32,
+    /// The layer and set that its last op on a table with [`Policy::Order`] went to, if that was its
+    /// last op.
+    run: Option<(u32, usize, Shape)>,
+}
+
+impl<'a, F: Facts> Planner<'a, F> {
+    pub(crate) fn new(facts: F) -> Self {
+        Self {
+            facts,
+            tables: Vec::new(),
+            newest: HashMap::new(),
+            rows: Vec::new(),
+            places: Vec::new(),
+            customs: Vec::new(),
+        }
+    }
+
+    /// Plans all ops of one partition.
+    pub(crate) fn add(
+        &mut self,
+        partition: &PartitionId,
+        ops: &'a [Op],
+    ) -> Result<(), PlanError<F::Error>> {
+        let mut at = Partition::default();
+        for op in ops {
+            match op {
+                Op::Custom(op) => {
+                    let layer = at.top.max(at.base);
+                    self.customs.push((layer, Step::Custom(op)));
+                    at = Partition { base: layer + 1, top: layer + 1, run: None };
+                }
+                Op::Row(op) => {
+                    let table = self.table(op.table)?;
+                    check(op).map_err(|message| {
+                        PlanError::Misfit(format!("{message} (partition {partition:?})"))
+                    })?;
+                    self.row(&mut at, table, op);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Gathers the rows of each layer, table and shape.
+    pub(crate) fn finish(self) -> Plan<'a> {
+        let mut sets: Vec<(u32, Set)> = Vec::new();
+        let mut set_of: HashMap<(u32, usize, Shape), usize> = HashMap::new();
+        // Most rows are like the one before.
+        let mut recent = None;
+        for (index, (row, (layer, table))) in self.rows.iter().zip(self.places).enumerate() {
+            let id = (layer, table, Shape::of(row));
+            let at = match recent {
+                Some((of, at)) if of == id => at,
+                _ => *set_of.entry(id).or_insert_with(|| {
+                    let Known { table, facts } = &self.tables[table];
+                    let set = Set { table, shape: id.2, policy: facts.policy, rows: Vec::new() };
+                    sets.push((layer, set));
+                    sets.len() - 1
+                }),
+            };
+            sets[at].1.rows.push(index);
+            recent = Some((id, at));
+        }
+        let sets = sets.into_iter().map(|(layer, set)| (layer, Step::Rows(set)));
+        let mut steps: Vec<_> = sets.chain(self.customs).collect();
+        steps.sort_by_key(|(layer, _)| *layer);
+        Plan { rows: self.rows, steps: steps.into_iter().map(|(_, step)| step).collect() }
+    }
+
+    fn table(&mut self, table: &'static Table) -> Result<usize, PlanError<F::Error>> {
+        if let Some(index) = self.tables.iter().position(|known| std::ptr::eq(known.table, table)) {
+            return Ok(index);
+        }
+        // Not the same `static`, but perhaps the same table.
+        if let Some(index) = self.tables.iter().position(|known| known.table.name == table.name) {
+            return if self.tables[index].table == table {
+                Ok(index)
+            } else {
+                Err(PlanError::Misfit(format!(
+                    "two different descriptions of table {} are in use: {table:?} and {:?}",
+                    table.name, self.tables[index].table
+                )))
+            };
+        }
+        if table.columns.len() > 128 {
+            return Err(PlanError::Misfit(format!("table {} has over 128 columns", table.name)));
+        }
+        let facts = self.facts.of(table).map_err(PlanError::Facts)?;
+        self.tables.push(Known { table, facts });
+        Ok(self.tables.len() - 1)
+    }
+
+    fn row(&mut self, at: &mut Partition, table: usize, op: &'a RowOp) {
+        let known = &self.tables[table];
+        let newest = self.newest.get(&(table, &op.key)).copied();
+        if let Some((row, layer)) = newest
+            && layer >= at.base
+            && self.rows[row].absorb(&op.change, &known.facts)
+        {
+            at.run = None;
+            return;
+        }
+        let planned = Planned::new(known.table, &op.key, &op.change);
+        let shape = Shape::of(&planned);
+        let lowest = newest.map_or(0, |(_, layer)| layer + 1);
+        let layer = if known.facts.policy == Policy::Order {
+            let layer = match at.run {
+                Some((layer, of, like)) if (of, like) == (table, shape) && layer >= lowest => layer,
+                _ => at.top.max(at.base).max(lowest),
+            };
+            at.base = layer + 1;
+            at.run = Some((layer, table, shape));
+            layer
+        } else {
+            at.run = None;
+            at.base.max(lowest)
+        };
+        at.top = at.top.max(layer + 1);
+        let row = self.rows.len();
+        self.rows.push(planned);
+        self.newest.insert((table, &op.key), (row, layer));
+        self.places.push((layer, table));
+    }
+}
+
+impl Shape {
+    fn of(row: &Planned<'_>) -> Self {
+        let mut shape = Shape { kind: row.kind, columns: 0, added: 0 };
+        for (column, cell) in &row.cells {
+            shape.columns |= 1 << column;
+            if cell.is_add() {
+                shape.added |= 1 << column;
+            }
+        }
+        shape
+    }
+
+    /// The columns that are named, ascending, and whether they are added to.
+    pub(crate) fn columns(self) -> impl Iterator<Item = (usize, bool)> {
+        (0..128)
+            .filter(move |column| self.columns & (1 << column) != 0)
+            .map(move |column| (column, self.added & (1 << column) != 0))
+    }
+}
+
+/// Whether the op's values are of its table's types.
+fn check(op: &RowOp) -> Result<(), String> {
+    let table = op.table;
+    for (column, value) in table.key.iter().zip(&op.key) {
+        if *value == Value::Null {
+            return Err(misfit(table, *column, value));
+        }
+        check_value(table, *column, value)?;
+    }
+    match &op.change {
+        Change::Insert(row)
+        | Change::InsertNew(row)
+        | Change::Upsert(row)
+        | Change::Update(row) => {
+            row.iter().try_for_each(|(column, value)| check_value(table, *column, value))
+        }
+        Change::Increment(column, by) => match (table.columns[*column].1, by) {
+            (
+                ColumnKind::SmallInt | ColumnKind::Integer | ColumnKind::BigInt,
+                Value::Integer(_),
+            ) => Ok(()),
+            (ColumnKind::Float | ColumnKind::Double, by) => check_value(table, *column, by),
+            (_, by) => Err(misfit(table, *column, by)),
+        },
+        Change::Delete => Ok(()),
+    }
+}
+
+fn check_value(table: &Table, column: usize, value: &Value) -> Result<(), String> {
+    let kind = table.columns[column].1;
+    let fits = match (kind, value) {
+        (_, Value::Null)
+        | (ColumnKind::Bool, Value::Bool(_))
+        | (ColumnKind::Text, Value::Text(_))
+        | (ColumnKind::Binary, Value::Bytes(_))
+        | (ColumnKind::Float | ColumnKind::Double, Value::Integer(_)) => true,
+        (
+            ColumnKind::SmallInt | ColumnKind::Integer | ColumnKind::BigInt,
+            Value::Integer(number),
+        ) => in_range(kind, *number),
+        // SQLite would store NULL instead.
+        (ColumnKind::Float | ColumnKind::Double, Value::Float(number)) => !number.is_nan(),
+        _ => false,
+    };
+    if fits { Ok(()) } else { Err(misfit(table, column, value)) }
+}
+
+fn misfit(table: &Table, column: usize, value: &Value) -> String {
+    let (name, kind) = table.columns[column];
+    format!("column {name} of table {} ({kind:?}) cannot take {value}", table.name)
+}

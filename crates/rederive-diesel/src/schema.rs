@@ -1,0 +1,40 @@
+//! The tables of Rederive, as Diesel sees them; `sqlite/ddl.rs` creates them.
+
+diesel::table! {
+    rederive_events (id) {
+        id -> BigInt,
+        stream -> Nullable<Text>,
+        stream_version -> Nullable<BigInt>,
+        time -> BigInt,
+        data -> Text,
+    }
+}
+
+diesel::table! {
+    rederive_partitions (reducer, id) {
+        reducer -> Text,
+        id -> Text,
+        cursor -> Text,
+        halt_cursor -> Nullable<Text>,
+        halt_kind -> Nullable<Text>,
+        halt_message -> Nullable<Text>,
+        halt_attempts -> Nullable<BigInt>,
+        halt_time -> Nullable<BigInt>,
+    }
+}
+
+diesel::table! {
+    rederive_reducers (name) {
+        name -> Text,
+        version -> BigInt,
+        epoch -> BigInt,
+        revision -> BigInt,
+        cursor -> Text,
+    }
+}
+
+diesel::table! {
+    rederive_schema (version) {
+        version -> BigInt,
+    }
+}

@@ -1,0 +1,254 @@
+//! [`Connections`]: the one writer connection of a process, and the pool of its readers.
+
+use std::{
+    any::Any,
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::{Mutex, PoisonError},
+    time::Duration,
+};
+
+use diesel::{
+    connection::{AnsiTransactionManager, SimpleConnection, TransactionManager},
+    prelude::*,
+    r2d2::{self, ConnectionManager, CustomizeConnection, Pool, PooledConnection},
+    result::Error,
+    sql_types::Text,
+    sqlite::SqliteConnection,
+};
+
+use super::{DatabaseOptions, Synchronous, ddl, fault::Fault, introspect::Catalog, target::Target};
+use crate::DatabaseError;
+
+/// A connection that only reads.
+pub(crate) type Reader = PooledConnection<ConnectionManager<SqliteConnection>>;
+
+/// Where a transaction failed; except for an error of COMMIT itself, nothing of it was done.
+#[derive(Debug)]
+pub(crate) enum Failed<E> {
+    /// The lock was not to be had, or there is no connection.
+    Begin(Error),
+    /// The body answered with an error.
+    Body(E),
+    /// The body panicked.
+    Panic(Box<dyn Any + Send>),
+    /// COMMIT failed.
+    Commit(Error),
+}
+
+/// All connections of this process to one database.
+///
+/// SQLite lets one connection write at a time. When several of one process want to, they wait for
+/// each other by sleeping; a mutex wakes them at once. So appends and commits share one connection,
+/// and with it its cache of pages.
+pub(crate) struct Connections {
+    pub(crate) target: Target,
+    pub(crate) options: DatabaseOptions,
+    /// Taken out while in use: a transaction that panics leaves `None`, and the next one opens anew.
+    writer: Mutex<Option<SqliteConnection>>,
+    readers: Pool<ConnectionManager<SqliteConnection>>,
+    /// What is known about the tables of the database; only used while the writer is held.
+    pub(crate) catalog: Mutex<Catalog>,
+}
+
+impl Connections {
+    pub(crate) fn open(target: Target, options: DatabaseOptions) -> Result<Self, DatabaseError> {
+        let named = |error| named(&target, &options, error);
+        let mut conn = connect(&target, &options).map_err(named)?;
+        let version = ddl::version(&mut conn).map_err(named)?;
+        if version > ddl::CURRENT {
+            let (path, known) = (target.path.clone(), ddl::CURRENT);
+            return Err(DatabaseError::NewerSchema { path, found: version, known });
+        }
+        if version < ddl::CURRENT {
+            // Another process may be at it too: whoever gets the lock second finds nothing to do.
+            conn.immediate_transaction(|conn| {
+                let version = ddl::version(conn)?;
+                if version < ddl::CURRENT { ddl::upgrade(conn, version) } else { Ok(()) }
+            })
+            .map_err(named)?;
+        }
+        let readers = Pool::builder()
+            .max_size(options.readers)
+            .min_idle(Some(0))
+            .idle_timeout(None)
+            .max_lifetime(None)
+            // A file does not go away like a server: no need to ask before each use.
+            .test_on_check_out(false)
+            .connection_timeout(options.busy_timeout + Duration::from_secs(5))
+            .connection_customizer(Box::new(ReadOnly(options.busy_timeout)))
+            .build_unchecked(ConnectionManager::new(&target.url));
+        Ok(Self {
+            target,
+            options,
+            writer: Mutex::new(Some(conn)),
+            readers,
+            catalog: Mutex::default(),
+        })
+    }
+
+    /// Runs `body` in a `BEGIN IMMEDIATE` transaction on the writer connection.
+    pub(crate) fn transaction<T, E>(
+        &self,
+        body: impl FnOnce(&mut SqliteConnection) -> Result<T, E>,
+    ) -> Result<T, Failed<E>> {
+        let mut writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut conn = match writer.take().and_then(idle) {
+            Some(conn) => conn,
+            None => connect(&self.target, &self.options).map_err(Failed::Begin)?,
+        };
+        if let Err(error) =
+            AnsiTransactionManager::begin_transaction_sql(&mut conn, "BEGIN IMMEDIATE")
+        {
+            if Fault::of(&error) == Fault::Busy {
+                *writer = Some(conn);
+            }
+            return Err(Failed::Begin(error));
+        }
+        // A transaction that is still open after a panic would swallow all that follow: roll back,
+        // and do not use the connection again either.
+        let (result, keep) = match catch_unwind(AssertUnwindSafe(|| body(&mut conn))) {
+            Ok(Ok(value)) => match AnsiTransactionManager::commit_transaction(&mut conn) {
+                Ok(()) => (Ok(value), true),
+                Err(Error::RollbackErrorOnCommit { commit_error, .. }) => {
+                    (Err(Failed::Commit(*commit_error)), false)
+                }
+                Err(error) => {
+                    let keep = Fault::of(&error) == Fault::Statement;
+                    (Err(Failed::Commit(error)), keep)
+                }
+            },
+            Ok(Err(error)) => {
+                let keep = AnsiTransactionManager::rollback_transaction(&mut conn).is_ok();
+                (Err(Failed::Body(error)), keep)
+            }
+            Err(payload) => {
+                // Closing the connection would roll back as well.
+                let _ = AnsiTransactionManager::rollback_transaction(&mut conn);
+                (Err(Failed::Panic(payload)), false)
+            }
+        };
+        if keep {
+            *writer = Some(conn);
+        }
+        result
+    }
+
+    /// A connection that only reads.
+    pub(crate) fn reader(&self) -> Result<Reader, DatabaseError> {
+        self.readers.get().map_err(|error| DatabaseError::Unavailable {
+            path: self.target.path.clone(),
+            message: format!("no connection for reading: {error}"),
+        })
+    }
+
+    /// The error with the database's name in it.
+    pub(crate) fn named(&self, error: Error) -> DatabaseError {
+        named(&self.target, &self.options, error)
+    }
+
+    /// The error of a transaction with the database's name in it; a panic goes on.
+    pub(crate) fn failed(&self, failed: Failed<Error>) -> DatabaseError {
+        match failed {
+            Failed::Begin(error) | Failed::Body(error) => self.named(error),
+            Failed::Panic(payload) => std::panic::resume_unwind(payload),
+            Failed::Commit(error) if in_doubt(&error) => DatabaseError::InDoubt {
+                path: self.target.path.clone(),
+                message: error.to_string(),
+            },
+            Failed::Commit(error) => self.named(error),
+        }
+    }
+}
+
+/// Whether a failed COMMIT may have been done all the same.
+///
+/// Not when the lock, space or a constraint was missing: those are found before the commit record is
+/// written to the log file. An I/O error may come from flushing it after that.
+pub(crate) fn in_doubt(commit_error: &Error) -> bool {
+    !matches!(Fault::of(commit_error), Fault::Statement | Fault::Busy | Fault::Full)
+}
+
+/// The connection, unless it believes to be in a transaction: `BEGIN` would only set a savepoint in
+/// it, and nothing would ever be committed.
+fn idle(mut conn: SqliteConnection) -> Option<SqliteConnection> {
+    let status = AnsiTransactionManager::transaction_manager_status_mut(&mut conn);
+    matches!(status.transaction_depth(), Ok(None)).then_some(conn)
+}
+
+/// Opens a connection that may write.
+fn connect(target: &Target, options: &DatabaseOptions) -> QueryResult<SqliteConnection> {
+    let mut conn = SqliteConnection::establish(&target.url).map_err(|error| {
+        let text = match error {
+            ConnectionError::BadConnection(text) => text,
+            other => other.to_string(),
+        };
+        Error::DatabaseError(diesel::result::DatabaseErrorKind::Unknown, Box::new(text))
+    })?;
+    // First of all, so that the others wait for a lock instead of failing.
+    set_busy_timeout(&mut conn, options.busy_timeout)?;
+    let synchronous = match options.synchronous {
+        Synchronous::Full => "FULL",
+        Synchronous::Normal => "NORMAL",
+    };
+    enter_wal(&mut conn, options.busy_timeout)?;
+    conn.batch_execute(&format!(
+        "PRAGMA synchronous = {synchronous};
+         PRAGMA foreign_keys = ON;
+         PRAGMA cache_size = -16384;
+         PRAGMA journal_size_limit = 67108864;"
+    ))?;
+    Ok(conn)
+}
+
+fn set_busy_timeout(conn: &mut SqliteConnection, timeout: Duration) -> QueryResult<()> {
+    let millis = i32::try_from(timeout.as_millis()).unwrap_or(i32::MAX);
+    conn.batch_execute(&format!("PRAGMA busy_timeout = {millis}"))
+}
+
+/// Switches to the write-ahead log. SQLite does not wait for the lock that this takes when it fears
+/// a deadlock, so the waiting is done here.
+fn enter_wal(conn: &mut SqliteConnection, timeout: Duration) -> QueryResult<()> {
+    let begun = std::time::Instant::now();
+    loop {
+        let mode = diesel::dsl::sql::<Text>("PRAGMA journal_mode = WAL").get_result::<String>(conn);
+        match mode {
+            Ok(mode) if mode == "wal" => return Ok(()),
+            Ok(mode) => {
+                let text = format!("it cannot use a write-ahead log, only journal mode {mode:?}");
+                return Err(Error::QueryBuilderError(text.into()));
+            }
+            Err(error) if Fault::of(&error) == Fault::Busy && begun.elapsed() < timeout => {
+                std::thread::sleep(Duration::from_millis(10));
+            }
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+fn named(target: &Target, options: &DatabaseOptions, error: Error) -> DatabaseError {
+    let path = target.path.clone();
+    let message = error.to_string();
+    match Fault::of(&error) {
+        Fault::Busy => DatabaseError::Locked { path, waited: options.busy_timeout },
+        Fault::Full | Fault::Machine | Fault::Connection => {
+            DatabaseError::Unavailable { path, message }
+        }
+        Fault::ReadOnly => DatabaseError::ReadOnly { path },
+        Fault::Corrupt => DatabaseError::Corrupt { path, message },
+        Fault::NotADatabase => DatabaseError::NotADatabase { path },
+        Fault::Statement => DatabaseError::Query(error),
+    }
+}
+
+#[derive(Debug)]
+struct ReadOnly(Duration);
+
+impl CustomizeConnection<SqliteConnection, r2d2::Error> for ReadOnly {
+    fn on_acquire(&self, conn: &mut SqliteConnection) -> Result<(), r2d2::Error> {
+        let set_up = |conn: &mut SqliteConnection| {
+            set_busy_timeout(conn, self.0)?;
+            conn.batch_execute("PRAGMA query_only = ON")
+        };
+        set_up(conn).map_err(r2d2::Error::QueryError)
+    }
+}

@@ -1,0 +1,20 @@
+//! Everything that knows SQLite: opening a file, executing plans, the event log and the store.
+
+mod fault;
+mod options;
+mod target;
+mod ddl;
+mod connections;
+mod database;
+mod rows;
+mod introspect;
+mod execute;
+mod progress;
+mod store;
+mod appender;
+pub mod event_log;
+
+pub use database::Database;
+pub use event_log::SqliteEventLog;
+pub use options::{DatabaseOptions, Synchronous};
+pub use store::SqliteStore;

@@ -1,0 +1,76 @@
+//! [`DatabaseOptions`] and [`Synchronous`].
+
+use std::time::Duration;
+
+/// How a [`Database`](crate::Database) is opened.
+///
+/// ```
+/// use std::time::Duration;
+/// use rederive_diesel::{DatabaseOptions, Synchronous};
+///
+/// let options = DatabaseOptions::default()
+///     .busy_timeout(Duration::from_secs(1))
+///     .synchronous(Synchronous::Normal)
+///     .readers(8);
+/// # let _ = options;
+/// ```
+#[derive(Clone, Debug)]
+#[must_use]
+pub struct DatabaseOptions {
+    pub(crate) busy_timeout: Duration,
+    pub(crate) synchronous: Synchronous,
+    pub(crate) readers: u32,
+    pub(crate) append_queue: usize,
+}
+
+/// What survives a loss of power.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Synchronous {
+    /// Everything that was committed: the disk is flushed by every transaction.
+    #[default]
+    Full,
+    /// Everything up to some moment before: a loss of power may take back the last transactions,
+    /// always the newest ones, so that log and derived state stay consistent with each other. A
+    /// crash of the process alone takes nothing back.
+    Normal,
+}
+
+impl Default for DatabaseOptions {
+    fn default() -> Self {
+        Self {
+            busy_timeout: Duration::from_secs(5),
+            synchronous: Synchronous::Full,
+            readers: 4,
+            append_queue: 1024,
+        }
+    }
+}
+
+impl DatabaseOptions {
+    /// How long to wait for the write lock while another *process* holds it; 5 s by default. Within
+    /// the process, writers queue up without a time limit.
+    pub fn busy_timeout(mut self, timeout: Duration) -> Self {
+        self.busy_timeout = timeout;
+        self
+    }
+
+    /// What survives a loss of power; [`Synchronous::Full`] by default.
+    pub fn synchronous(mut self, synchronous: Synchronous) -> Self {
+        self.synchronous = synchronous;
+        self
+    }
+
+    /// How many connections [`Database::read`](crate::Database::read) may use at once (at least
+    /// one); 4 by default.
+    pub fn readers(mut self, readers: u32) -> Self {
+        self.readers = readers.max(1);
+        self
+    }
+
+    /// How many appends may wait for their transaction before further ones wait for room (at least
+    /// one); 1024 by default.
+    pub fn append_queue(mut self, appends: usize) -> Self {
+        self.append_queue = appends.max(1);
+        self
+    }
+}

@@ -1,0 +1,223 @@
+//! The rows in which reducers and partitions keep their progress.
+
+use diesel::{QueryResult, prelude::*, result::Error, sqlite::SqliteConnection};
+use rederive_core::{
+    Cursor, FailureKind, Halt, PartitionId, PartitionRecord, PartitionWrite, ReducerWrite,
+    Revision, Timestamp,
+};
+
+use super::rows::{Bind, Rows, chunks};
+use crate::schema::{rederive_partitions as partitions, rederive_reducers as reducers};
+
+/// The row of a reducer.
+pub(crate) struct ReducerRow {
+    pub(crate) version: i64,
+    pub(crate) revision: Revision,
+    pub(crate) watermark: Cursor,
+}
+
+/// Reads the row of a reducer.
+pub(crate) fn reducer(conn: &mut SqliteConnection, name: &str) -> QueryResult<Option<ReducerRow>> {
+    let row: Option<(i64, i64, i64, String)> = reducers::table
+        .filter(reducers::name.eq(name))
+        .select((reducers::version, reducers::epoch, reducers::revision, reducers::cursor))
+        .first(conn)
+        .optional()?;
+    row.map(|(version, epoch, number, cursor)| {
+        let revision = Revision { epoch: unsigned(epoch)?, number: unsigned(number)? };
+        Ok(ReducerRow { version, revision, watermark: decode(&cursor)? })
+    })
+    .transpose()
+}
+
+/// Creates the row of a reducer that starts from the beginning.
+pub(crate) fn create(conn: &mut SqliteConnection, name: &str, version: u32) -> QueryResult<()> {
+    let row = (
+        reducers::name.eq(name),
+        reducers::version.eq(i64::from(version)),
+        reducers::epoch.eq(1),
+        reducers::revision.eq(0),
+        reducers::cursor.eq(""),
+    );
+    diesel::insert_into(reducers::table).values(row).execute(conn).map(drop)
+}
+
+/// Raises the epoch of a reducer, so that its former owner can commit no more.
+pub(crate) fn take_over(conn: &mut SqliteConnection, name: &str) -> QueryResult<()> {
+    diesel::update(reducers::table.filter(reducers::name.eq(name)))
+        .set(reducers::epoch.eq(reducers::epoch + 1))
+        .execute(conn)
+        .map(drop)
+}
+
+/// Removes the rows of partitions that say no more than the watermark does.
+pub(crate) fn sweep(
+    conn: &mut SqliteConnection,
+    reducer: &str,
+    watermark: &Cursor,
+) -> QueryResult<()> {
+    let covered = partitions::table
+        .filter(partitions::reducer.eq(reducer))
+        .filter(partitions::cursor.le(watermark.encode()))
+        .filter(partitions::halt_cursor.is_null());
+    diesel::delete(covered).execute(conn).map(drop)
+}
+
+type Columns =
+    (String, String, Option<String>, Option<String>, Option<String>, Option<i64>, Option<i64>);
+
+/// All rows of partitions of a reducer, or a page of the halted ones.
+pub(crate) fn records(
+    conn: &mut SqliteConnection,
+    reducer: &str,
+    halted_after: Option<(Option<&str>, usize)>,
+) -> QueryResult<Vec<PartitionRecord>> {
+    let mut query = partitions::table
+        .filter(partitions::reducer.eq(reducer))
+        .order(partitions::id)
+        .select((
+            partitions::id,
+            partitions::cursor,
+            partitions::halt_cursor,
+            partitions::halt_kind,
+            partitions::halt_message,
+            partitions::halt_attempts,
+            partitions::halt_time,
+        ))
+        .into_boxed();
+    if let Some((after, limit)) = halted_after {
+        query = query
+            .filter(partitions::halt_cursor.is_not_null())
+            .limit(i64::try_from(limit).unwrap_or(i64::MAX));
+        if let Some(after) = after {
+            query = query.filter(partitions::id.gt(after));
+        }
+    }
+    query.load::<Columns>(conn)?.into_iter().map(record).collect()
+}
+
+fn record(row: Columns) -> QueryResult<PartitionRecord> {
+    let (id, cursor, halt_cursor, kind, message, attempts, time) = row;
+    let halt = match halt_cursor {
+        None => None,
+        Some(cursor) => Some(Halt {
+            cursor: decode(&cursor)?,
+            // A kind that a later version has added counts as the most general one.
+            kind: kind.and_then(|kind| FailureKind::parse(&kind)).unwrap_or(FailureKind::Rejected),
+            message: message.unwrap_or_default(),
+            attempts: attempts.and_then(|count| u32::try_from(count).ok()).unwrap_or(1),
+            time: Timestamp::from_micros(time.unwrap_or(0)),
+        }),
+    };
+    Ok(PartitionRecord { partition: PartitionId::from(id), cursor: decode(&cursor)?, halt })
+}
+
+/// Stores the watermark and raises the revision; `false` when somebody else owns the reducer.
+pub(crate) fn advance(conn: &mut SqliteConnection, write: &ReducerWrite<'_>) -> QueryResult<bool> {
+    let (Ok(epoch), Ok(number)) =
+        (i64::try_from(write.revision.epoch), i64::try_from(write.revision.number))
+    else {
+        return Ok(false);
+    };
+    let owned = reducers::table
+        .filter(reducers::name.eq(write.reducer))
+        .filter(reducers::epoch.eq(epoch))
+        .filter(reducers::revision.eq(number));
+    let changed = diesel::update(owned)
+        .set((
+            reducers::cursor.eq(write.watermark.encode()),
+            reducers::revision.eq(reducers::revision + 1),
+        ))
+        .execute(conn)?;
+    Ok(changed == 1)
+}
+
+/// Checks that no partition of the write stands at or above its guard: `false` when one does. It
+/// stands below them all when the reducer has no rows of partitions, as during a rebuild.
+pub(crate) fn unapplied(
+    conn: &mut SqliteConnection,
+    write: &ReducerWrite<'_>,
+) -> QueryResult<bool> {
+    if write.partitions.is_empty() {
+        return Ok(true);
+    }
+    let any = partitions::table.filter(partitions::reducer.eq(write.reducer));
+    if !diesel::select(diesel::dsl::exists(any)).get_result::<bool>(conn)? {
+        return Ok(true);
+    }
+    // Changes nothing; counts the rows that are too far.
+    const HEAD: &str = "UPDATE rederive_partitions SET cursor = cursor FROM (VALUES ";
+    const TAIL: &str = ") AS v WHERE rederive_partitions.reducer = v.column1
+        AND rederive_partitions.id = v.column2 AND rederive_partitions.cursor >= v.column3";
+    let bounds: Vec<String> = write.partitions.iter().map(bound).collect();
+    let mut binds = Vec::new();
+    for range in chunks(write.partitions.len(), 3) {
+        binds.clear();
+        for (partition, bound) in write.partitions[range.clone()].iter().zip(&bounds[range]) {
+            binds.extend([
+                Bind::Text(write.reducer),
+                Bind::Text(partition.partition.as_str()),
+                Bind::Text(bound),
+            ]);
+        }
+        if (Rows { head: HEAD, tail: TAIL, width: 3, binds: &binds }).execute(conn)? > 0 {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+/// The lowest stored cursor that says that the write has been done before.
+fn bound(partition: &PartitionWrite<'_>) -> String {
+    match partition.guard {
+        Some(guard) => guard.encode(),
+        // Only a halt is written, and the cursor may stay where it is: NUL follows it directly.
+        None => partition.cursor.encode() + "\0",
+    }
+}
+
+/// Writes the rows of the partitions that need one.
+pub(crate) fn record_partitions(
+    conn: &mut SqliteConnection,
+    write: &ReducerWrite<'_>,
+) -> QueryResult<()> {
+    const HEAD: &str = "INSERT INTO rederive_partitions (reducer, id, cursor, halt_cursor,
+        halt_kind, halt_message, halt_attempts, halt_time) VALUES ";
+    const TAIL: &str = " ON CONFLICT (reducer, id) DO UPDATE SET cursor = excluded.cursor,
+        halt_cursor = excluded.halt_cursor, halt_kind = excluded.halt_kind,
+        halt_message = excluded.halt_message, halt_attempts = excluded.halt_attempts,
+        halt_time = excluded.halt_time";
+    let recorded: Vec<(&PartitionWrite<'_>, String, Option<String>)> = write
+        .partitions
+        .iter()
+        .filter(|partition| partition.record)
+        .map(|row| (row, row.cursor.encode(), row.halt.map(|halt| halt.cursor.encode())))
+        .collect();
+    let mut binds = Vec::new();
+    for range in chunks(recorded.len(), 8) {
+        binds.clear();
+        for (row, cursor, halt_cursor) in &recorded[range] {
+            let halt = row.halt;
+            binds.extend([
+                Bind::Text(write.reducer),
+                Bind::Text(row.partition.as_str()),
+                Bind::Text(cursor),
+                Bind::text(halt_cursor.as_deref()),
+                Bind::text(halt.map(|halt| halt.kind.as_str())),
+                Bind::text(halt.map(|halt| halt.message.as_str())),
+                Bind::integer(halt.map(|halt| i64::from(halt.attempts))),
+                Bind::integer(halt.map(|halt| halt.time.as_micros())),
+            ]);
+        }
+        Rows { head: HEAD, tail: TAIL, width: 8, binds: &binds }.execute(conn)?;
+    }
+    Ok(())
+}
+
+fn decode(stored: &str) -> QueryResult<Cursor> {
+    Cursor::decode(stored).map_err(|error| Error::DeserializationError(Box::new(error)))
+}
+
+fn unsigned(stored: i64) -> QueryResult<u64> {
+    u64::try_from(stored).map_err(|error| Error::DeserializationError(Box::new(error)))
+}

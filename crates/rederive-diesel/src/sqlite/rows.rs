@@ -1,0 +1,159 @@
+//! [`Rows`]: a statement over a list of rows that Diesel prepares once and keeps.
+//!
+//! Diesel prepares its own updates, upserts and multi-row inserts anew for each execution, which
+//! costs more than running them. A fragment with the same text each time is cached. So lists come in
+//! [chunks](chunks) of a few fixed sizes, and a connection keeps one prepared statement per text and
+//! size. Values are bound, not written into the text or into JSON: that keeps every float, blob and
+//! NUL as it is.
+
+use diesel::{
+    QueryResult, RunQueryDsl,
+    query_builder::{AstPass, QueryFragment, QueryId},
+    sql_types::{BigInt, Binary, Double, Nullable, Text},
+    sqlite::{Sqlite, SqliteConnection},
+};
+use rederive_core::{ColumnKind, Value};
+
+/// A value to bind.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Bind<'a> {
+    Integer(i64),
+    Float(f64),
+    Text(&'a str),
+    Bytes(&'a [u8]),
+    /// `NULL`; prepared statements are cached by the types of their values too, so it has one.
+    NoInteger,
+    NoFloat,
+    NoText,
+    NoBytes,
+}
+
+impl<'a> Bind<'a> {
+    /// A value of a column; the plan has checked that they fit.
+    #[allow(clippy::cast_precision_loss, reason = "a float column has a float's precision")]
+    pub(crate) fn new(kind: ColumnKind, value: &'a Value) -> Self {
+        let float = matches!(kind, ColumnKind::Float | ColumnKind::Double);
+        match value {
+            Value::Null => match kind {
+                ColumnKind::Bool
+                | ColumnKind::SmallInt
+                | ColumnKind::Integer
+                | ColumnKind::BigInt => Bind::NoInteger,
+                ColumnKind::Float | ColumnKind::Double => Bind::NoFloat,
+                ColumnKind::Text => Bind::NoText,
+                ColumnKind::Binary => Bind::NoBytes,
+            },
+            Value::Bool(value) => Bind::Integer(i64::from(*value)),
+            Value::Integer(value) if float => Bind::Float(*value as f64),
+            Value::Integer(value) => Bind::Integer(*value),
+            Value::Float(value) => Bind::Float(*value),
+            Value::Text(value) => Bind::Text(value),
+            Value::Bytes(value) => Bind::Bytes(value),
+        }
+    }
+
+    pub(crate) fn text(value: Option<&'a str>) -> Self {
+        value.map_or(Bind::NoText, Bind::Text)
+    }
+
+    pub(crate) fn integer(value: Option<i64>) -> Self {
+        value.map_or(Bind::NoInteger, Bind::Integer)
+    }
+}
+
+/// `head`, then `(?, ?), (?, ?)` with `width` values in each row, then `tail`.
+#[derive(Debug)]
+pub(crate) struct Rows<'a> {
+    pub(crate) head: &'a str,
+    pub(crate) tail: &'a str,
+    pub(crate) width: usize,
+    pub(crate) binds: &'a [Bind<'a>],
+}
+
+impl Rows<'_> {
+    /// How many rows the statement changed.
+    pub(crate) fn execute(&self, conn: &mut SqliteConnection) -> QueryResult<usize> {
+        RunQueryDsl::execute(self, conn)
+    }
+}
+
+impl QueryFragment<Sqlite> for Rows<'_> {
+    fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Sqlite>) -> QueryResult<()> {
+        out.push_sql(self.head);
+        for (index, bind) in self.binds.iter().enumerate() {
+            out.push_sql(match (index, index % self.width) {
+                (0, _) => "(",
+                (_, 0) => "),(",
+                _ => ",",
+            });
+            match bind {
+                Bind::Integer(value) => out.push_bind_param::<BigInt, i64>(value)?,
+                Bind::Float(value) => out.push_bind_param::<Double, f64>(value)?,
+                Bind::Text(value) => out.push_bind_param::<Text, str>(value)?,
+                Bind::Bytes(value) => out.push_bind_param::<Binary, [u8]>(value)?,
+                Bind::NoInteger => {
+                    out.push_bind_param::<Nullable<BigInt>, Option<i64>>(&None)?;
+                }
+                Bind::NoFloat => out.push_bind_param::<Nullable<Double>, Option<f64>>(&None)?,
+                Bind::NoText => out.push_bind_param::<Nullable<Text>, Option<&str>>(&None)?,
+                Bind::NoBytes => {
+                    out.push_bind_param::<Nullable<Binary>, Option<&[u8]>>(&None)?;
+                }
+            }
+        }
+        out.push_sql(")");
+        out.push_sql(self.tail);
+        Ok(())
+    }
+}
+
+impl QueryId for Rows<'_> {
+    type QueryId = ();
+    // The text is not known from the type.
+    const HAS_STATIC_QUERY_ID: bool = false;
+}
+
+impl RunQueryDsl<SqliteConnection> for Rows<'_> {}
+impl RunQueryDsl<SqliteConnection> for &Rows<'_> {}
+
+/// The sizes of chunks, descending: few, since each is a prepared statement that stays.
+const SIZES: [usize; 3] = [64, 8, 1];
+
+/// SQLite takes 32,766 values per statement.
+const MOST_VALUES: usize = 32_766;
+
+/// Cuts `rows` rows of `width` values into ranges of fixed sizes.
+pub(crate) fn chunks(rows: usize, width: usize) -> impl Iterator<Item = std::ops::Range<usize>> {
+    let mut from = 0;
+    std::iter::from_fn(move || {
+        let left = rows - from;
+        let size = SIZES
+            .into_iter()
+            .find(|size| *size <= left && size.saturating_mul(width) <= MOST_VALUES)
+            .unwrap_or(1);
+        let range = from..from + size;
+        from = range.end;
+        (left > 0).then_some(range)
+    })
+}
+
+/// The identifier in quotes, for SQL text.
+pub(crate) fn quoted(identifier: &str) -> String {
+    format!("\"{}\"", identifier.replace('"', "\"\""))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn chunks_cover_all_rows_in_few_sizes_and_within_the_limit_of_values() {
+        for (rows, width) in [(0, 3), (1, 3), (63, 3), (64, 3), (1000, 3), (700, 1000)] {
+            let ranges: Vec<_> = chunks(rows, width).collect();
+            assert_eq!(ranges.iter().map(ExactSizeIterator::len).sum::<usize>(), rows);
+            assert!(ranges.iter().all(|range| range.len() * width <= MOST_VALUES));
+            assert!(ranges.windows(2).all(|pair| pair[0].end == pair[1].start));
+            assert!(ranges.iter().all(|range| SIZES.contains(&range.len())));
+        }
+    }
+}

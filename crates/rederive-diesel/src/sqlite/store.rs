@@ -1,0 +1,214 @@
+//! [`SqliteStore`]: derived state in the user's tables, and the progress of reducers beside it.
+
+use std::sync::PoisonError;
+
+use diesel::{connection::SimpleConnection, result::Error, sqlite::SqliteConnection};
+use rederive_core::{
+    CommitError, CursorKind, FailureKind, OpenError, Opened, PartitionId, PartitionRecord,
+    ReducerWrite, Revision, Store, StoreError, StoreIdentity, Writer, error::panic_message,
+};
+
+use super::{
+    Database,
+    connections::{Failed, in_doubt},
+    execute::{self, StepError},
+    fault::Fault,
+    introspect::{Catalog, Introspect},
+    progress,
+};
+use crate::plan::{PlanError, Planner};
+
+/// Keeps derived state in your tables of a [`Database`], and the progress of reducers beside it.
+///
+/// Everything a reducer emits for some events and the note that these events are done are committed
+/// in one transaction. Foreign keys are checked at its end, as if they were all declared
+/// `DEFERRABLE INITIALLY DEFERRED`.
+///
+/// ```
+/// use rederive_core::{Cursor, CursorKind, Store};
+/// use rederive_diesel::Database;
+///
+/// # let directory = tempfile::tempdir()?;
+/// # let file = directory.path().join("bank.db");
+/// let store = Database::open(file)?.store();
+/// let opened = store.open("accounts", 1, CursorKind::Integer)?;
+/// assert_eq!(opened.watermark, Cursor::Start);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct SqliteStore(Database);
+
+impl SqliteStore {
+    pub(crate) fn new(database: Database) -> Self {
+        Self(database)
+    }
+
+    /// The database.
+    pub fn database(&self) -> &Database {
+        &self.0
+    }
+}
+
+impl Store for SqliteStore {
+    fn identity(&self) -> StoreIdentity {
+        StoreIdentity::of(&self.0.0)
+    }
+
+    fn open(&self, reducer: &str, version: u32, kind: CursorKind) -> Result<Opened, OpenError> {
+        let connections = &self.0.0.connections;
+        let opened = connections.transaction(|conn| open(conn, reducer, version, kind));
+        opened.map_err(|failed| match failed {
+            Failed::Body(Refused::Open(error)) => error,
+            Failed::Body(Refused::Database(error)) | Failed::Begin(error) => {
+                StoreError::new(connections.named(error)).into()
+            }
+            Failed::Commit(error) => {
+                StoreError::new(connections.failed(Failed::Commit(error))).into()
+            }
+            Failed::Panic(payload) => StoreError::new(panic_message(&*payload)).into(),
+        })
+    }
+
+    fn writer(&self) -> Result<Box<dyn Writer>, StoreError> {
+        Ok(Box::new(SqliteWriter(self.0.clone())))
+    }
+
+    fn halted(
+        &self,
+        reducer: &str,
+        after: Option<&PartitionId>,
+        limit: usize,
+    ) -> Result<Vec<PartitionRecord>, StoreError> {
+        let page = Some((after.map(PartitionId::as_str), limit));
+        self.0.read(|conn| progress::records(conn, reducer, page)).map_err(StoreError::new)
+    }
+}
+
+enum Refused {
+    Open(OpenError),
+    Database(Error),
+}
+
+impl From<Error> for Refused {
+    fn from(error: Error) -> Self {
+        Refused::Database(error)
+    }
+}
+
+fn open(
+    conn: &mut SqliteConnection,
+    name: &str,
+    version: u32,
+    kind: CursorKind,
+) -> Result<Opened, Refused> {
+    match progress::reducer(conn, name)? {
+        None => progress::create(conn, name, version)?,
+        Some(row) => {
+            if row.version != i64::from(version) {
+                return Err(Refused::Open(OpenError::VersionDiffers {
+                    reducer: name.to_owned(),
+                    stored: u32::try_from(row.version).unwrap_or(u32::MAX),
+                    current: version,
+                }));
+            }
+            if row.watermark.kind().is_some_and(|stored| stored != kind) {
+                return Err(Refused::Open(OpenError::CursorKindDiffers {
+                    reducer: name.to_owned(),
+                    stored: row.watermark,
+                    current: kind,
+                }));
+            }
+            progress::take_over(conn, name)?;
+            progress::sweep(conn, name, &row.watermark)?;
+        }
+    }
+    let row = progress::reducer(conn, name)?.ok_or(Error::NotFound)?;
+    let partitions = progress::records(conn, name, None)?;
+    Ok(Opened { watermark: row.watermark, revision: row.revision, partitions })
+}
+
+/// Commits on the database's writer connection, which all writers and appends of a process share.
+struct SqliteWriter(Database);
+
+/// Why a transaction was rolled back.
+enum Rejected {
+    Fenced(String),
+    Step(StepError),
+}
+
+impl<E: Into<StepError>> From<E> for Rejected {
+    fn from(error: E) -> Self {
+        Rejected::Step(error.into())
+    }
+}
+
+impl Writer for SqliteWriter {
+    fn commit(&mut self, writes: &[ReducerWrite<'_>]) -> Result<(), CommitError> {
+        let connections = &self.0.0.connections;
+        let done = connections.transaction(|conn| {
+            // Only one transaction runs at a time: nobody waits here.
+            let mut catalog = connections.catalog.lock().unwrap_or_else(PoisonError::into_inner);
+            commit(conn, &mut catalog, writes)
+        });
+        let database = |error: &Error, message: String| match Fault::of(error).is_transient() {
+            true => CommitError::Transient(message),
+            false => CommitError::Rejected { kind: FailureKind::Rejected, message },
+        };
+        done.map_err(|failed| match failed {
+            Failed::Begin(error) => CommitError::Transient(connections.named(error).to_string()),
+            Failed::Body(Rejected::Fenced(reducer)) => CommitError::Fenced { reducer },
+            Failed::Body(Rejected::Step(error)) => {
+                let message = error.message();
+                match error {
+                    StepError::Database(error, _) => database(&error, message),
+                    StepError::Rule(message) => {
+                        CommitError::Rejected { kind: FailureKind::Rejected, message }
+                    }
+                }
+            }
+            Failed::Panic(payload) => CommitError::Rejected {
+                kind: FailureKind::Panic,
+                message: panic_message(&*payload),
+            },
+            Failed::Commit(error) if in_doubt(&error) => CommitError::InDoubt(error.to_string()),
+            Failed::Commit(error) => database(&error, error.to_string()),
+        })
+    }
+
+    fn revision(&mut self, reducer: &str) -> Result<Option<Revision>, StoreError> {
+        // On the writer's connection: it is the one that knows what became of its transaction.
+        let connections = &self.0.0.connections;
+        let row = connections.transaction(|conn| progress::reducer(conn, reducer));
+        let row = row.map_err(|failed| StoreError::new(connections.failed(failed)))?;
+        Ok(row.map(|row| row.revision))
+    }
+}
+
+fn commit(
+    conn: &mut SqliteConnection,
+    catalog: &mut Catalog,
+    writes: &[ReducerWrite<'_>],
+) -> Result<(), Rejected> {
+    for write in writes {
+        if !progress::advance(conn, write)? || !progress::unapplied(conn, write)? {
+            return Err(Rejected::Fenced(write.reducer.to_owned()));
+        }
+    }
+    catalog.refresh(conn)?;
+    let mut planner = Planner::new(Introspect { catalog, conn });
+    for partition in writes.iter().flat_map(|write| &write.partitions) {
+        planner.add(partition.partition, partition.ops).map_err(|error| match error {
+            PlanError::Misfit(message) => StepError::Rule(message),
+            PlanError::Facts(error) => StepError::Database(error, None),
+        })?;
+    }
+    let plan = planner.finish();
+    // The plan changes tables in another order than the reducers did. The setting ends with the
+    // transaction.
+    conn.batch_execute("PRAGMA defer_foreign_keys = ON")?;
+    execute::run(conn, &plan)?;
+    for write in writes {
+        progress::record_partitions(conn, write)?;
+    }
+    Ok(())
+}
