@@ -1,4 +1,7 @@
-use std::task::Wake;
+use std::{
+    task::{Context, Poll, Wake},
+    thread,
+};
 
 use rederive_core::Cursor;
 
