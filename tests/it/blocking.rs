@@ -126,14 +126,14 @@ async fn a_reducer_that_is_blocked_does_not_keep_others_from_going_on(world: Wor
 }
 
 async fn a_wait_for_what_was_read_before_a_block_is_not_told_of_the_block(world: World) {
-    let world = world.with(|config| {
-        (config.slice, config.group, config.max_halted) = (2, 1, 1);
-    });
+    let world = world.with(|config| (config.group, config.max_halted) = (1, 1));
+    let handle = world.start().await;
+    world.append([Event::opened("c")]);
+    world.settled(&handle).await;
     let gate = Gate::closed();
     // One partition halts; the commit of the other stalls.
     world.store_faults().on_commit_after(1, CommitFault::Stall(gate.clone()));
     world.append([Event::opened("a"), Event::poison("a"), Event::opened("b")]);
-    let handle = world.start().await;
     world.probe.notified(halted, PATIENCE).await;
     gate.wait_for_arrivals(1, PATIENCE);
     // The next read finds nothing new and one halted partition too many.

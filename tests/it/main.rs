@@ -5,8 +5,11 @@
 mod blocking;
 mod catching_up;
 mod dying;
+mod fencing;
 mod fixture;
 mod halting;
+mod isolation;
 mod layers;
 mod reading;
+mod resuming;
 mod waiting;
