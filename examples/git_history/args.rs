@@ -8,12 +8,14 @@ pub(crate) const HELP: &str = "\
 Reads the first-parent history of a git repository into an event log, derives two tables from
 it, files and authors, and checks the files against git.
 
-Usage: git_history [REPO] [--database FILE] [--revision REV]
+Usage: git_history [REPO] [--database FILE] [--revision REV] [--bench]
 
   REPO               a folder of the repository; the current folder if not given
   --database FILE    the SQLite database; a file per repository in the cache folder of the
                      system if not given
   --revision REV     the branch, tag or commit to read up to; HEAD if not given
+  --bench            derive into a temporary database, beside a hand-written loop that does the
+                     same work, and print how fast both are
   -h, --help         print this and stop
 
 Run again, it reads only what is new. It can be interrupted at any time.
@@ -33,6 +35,7 @@ pub(crate) struct Args {
     /// `None`: the one of the cache folder.
     pub(crate) database: Option<PathBuf>,
     pub(crate) revision: String,
+    pub(crate) bench: bool,
 }
 
 /// Reads the arguments, without the program's name.
@@ -41,11 +44,13 @@ pub(crate) fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Request,
 
     let mut parser = lexopt::Parser::from_args(args);
     let (mut repository, mut database, mut revision) = (None, None, None);
+    let mut bench = false;
     while let Some(argument) = parser.next()? {
         match argument {
             Short('h') | Long("help") => return Ok(Request::Help),
             Long("database") if database.is_none() => database = Some(parser.value()?.into()),
             Long("revision") if revision.is_none() => revision = Some(parser.value()?.string()?),
+            Long("bench") => bench = true,
             Value(path) if repository.is_none() => repository = Some(PathBuf::from(path)),
             other => return Err(other.unexpected()),
         }
@@ -54,6 +59,7 @@ pub(crate) fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Request,
         repository: repository.unwrap_or_else(|| PathBuf::from(".")),
         database,
         revision: revision.unwrap_or_else(|| "HEAD".to_owned()),
+        bench,
     }))
 }
 
@@ -78,6 +84,7 @@ mod tests {
             repository: "repo".into(),
             database: Some("x.db".into()),
             revision: "v1".to_owned(),
+            bench: false,
         });
         for args in [
             &["repo", "--database", "x.db", "--revision", "v1"][..],

@@ -9,18 +9,25 @@ mod database_path;
 mod derive;
 mod event;
 mod failure;
+mod floor;
+#[cfg(test)]
 mod fold;
 mod git;
 mod progress;
+mod reducers;
 mod report;
+mod tables;
 mod verify;
 
 use std::io::Write as _;
+use std::path::Path;
 use std::process::ExitCode;
 
 use args::{Args, Request};
 use failure::Failure;
 use git::Repository;
+use rederive::diesel::{Database, DatabaseError};
+use verify::Verification;
 
 fn main() -> ExitCode {
     let outcome = match args::parse(std::env::args_os().skip(1)) {
@@ -43,24 +50,53 @@ fn main() -> ExitCode {
 fn run(args: &Args) -> Result<bool, Failure> {
     let repository = Repository::open(&args.repository)?;
     let to = repository.resolve(&args.revision)?;
-    let Some(database) = args.database.clone().or_else(|| database_path::default_for(&repository))
+    print(&format!("repository {}, up to commit {to}\n", repository.git_dir().display()))?;
+    if args.bench {
+        print(&floor::compare(&repository, &to)?)?;
+        return Ok(true);
+    }
+    let Some(path) = args.database.clone().or_else(|| database_path::default_for(&repository))
     else {
         return Err(Failure::new(
             "there is no home folder to keep the database in",
             "Name a file with `--database FILE`.",
         ));
     };
-    print(&format!("repository {}, up to commit {to}\n", repository.git_dir().display()))?;
-    print(&format!("database {} (not written yet)\n", database.display()))?;
+    print(&format!("database {}\n", path.display()))?;
+    let database = open(&path)?;
+    actix_rt::System::new().block_on(derive::derive(&repository, &to, &database))?;
 
-    let fold = derive::derive(&repository, &to)?;
-    let verdict = derive::verify(&fold, &repository, &to)?;
+    let mut verification = Verification::against(repository.tree(&to)?)?;
+    let (files, authors) = database
+        .read(|connection| {
+            tables::for_each_file(connection, |path, entry| verification.row(path, entry))?;
+            Ok((tables::most_changed_files(connection)?, tables::most_active_authors(connection)?))
+        })
+        .map_err(unusable)?;
+    let verdict = verification.finish();
     print(&format!(
         "\n{}\n{}\n{verdict}",
-        report::most_changed_files(&derive::most_changed_files(&fold)),
-        report::most_active_authors(&derive::most_active_authors(&fold)),
+        report::most_changed_files(&files),
+        report::most_active_authors(&authors),
     ))?;
     Ok(verdict.is_equal())
+}
+
+/// Opens the database, with the two tables in it.
+fn open(path: &Path) -> Result<Database, Failure> {
+    if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
+        std::fs::create_dir_all(folder).map_err(|error| {
+            let what = format!("the folder {} cannot be made: {error}", folder.display());
+            Failure::new(what, "Name another file with `--database FILE`.")
+        })?;
+    }
+    let database = Database::open(path).map_err(unusable)?;
+    database.write(tables::create).map_err(unusable)?;
+    Ok(database)
+}
+
+fn unusable(error: DatabaseError) -> Failure {
+    Failure::new(error, "Name another file with `--database FILE`, or mend this one.")
 }
 
 /// To stdout. A reader that has gone away, as `head` does, is no failure.
