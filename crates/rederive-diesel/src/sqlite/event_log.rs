@@ -253,10 +253,10 @@ where
     }
 
     fn find(&self, cursor: &Cursor) -> Result<Option<Recorded<E>>, LogError> {
-        let id = match cursor {
-            Cursor::Start => return Ok(None),
-            cursor => id_of(cursor)?,
-        };
+        let id = id_of(cursor)?;
+        if cursor_of(id) != *cursor {
+            return Ok(None);
+        }
         let row = self.database.read(|conn| {
             events::table
                 .find(id)
@@ -337,12 +337,11 @@ fn cursor_of(id: i64) -> Cursor {
     Cursor::Integer(id.unsigned_abs())
 }
 
+/// The id of a cursor, or the highest one there can be.
 fn id_of(cursor: &Cursor) -> Result<i64, LogError> {
     match cursor {
         Cursor::Start => Ok(0),
-        Cursor::Integer(id) => i64::try_from(*id).map_err(|_| {
-            LogError::new(format!("its ids end at {}, so there is no cursor {id}", i64::MAX))
-        }),
+        Cursor::Integer(id) => Ok(i64::try_from(*id).unwrap_or(i64::MAX)),
         Cursor::Text(text) => {
             Err(LogError::new(format!("its cursors are integers, but {text:?} is text")))
         }

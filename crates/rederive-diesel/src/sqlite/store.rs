@@ -4,7 +4,7 @@ use std::sync::PoisonError;
 
 use diesel::{connection::SimpleConnection, result::Error, sqlite::SqliteConnection};
 use rederive_core::{
-    CommitError, CursorKind, FailureKind, OpenError, Opened, PartitionId, PartitionRecord,
+    CommitError, Cursor, CursorKind, FailureKind, OpenError, Opened, PartitionId, PartitionRecord,
     ReducerWrite, Revision, Store, StoreError, StoreIdentity, Writer, error::panic_message,
 };
 
@@ -111,19 +111,22 @@ fn open(
                     current: version,
                 }));
             }
-            if row.watermark.kind().is_some_and(|stored| stored != kind) {
-                return Err(Refused::Open(OpenError::CursorKindDiffers {
-                    reducer: name.to_owned(),
-                    stored: row.watermark,
-                    current: kind,
-                }));
-            }
             progress::take_over(conn, name)?;
             progress::sweep(conn, name, &row.watermark)?;
         }
     }
     let row = progress::reducer(conn, name)?.ok_or(Error::NotFound)?;
     let partitions = progress::records(conn, name, None)?;
+    let mut cursors =
+        std::iter::once(&row.watermark).chain(partitions.iter().map(|record| &record.cursor));
+    let is_other = |cursor: &&Cursor| cursor.kind().is_some_and(|stored| stored != kind);
+    if let Some(other) = cursors.find(is_other) {
+        return Err(Refused::Open(OpenError::CursorKindDiffers {
+            reducer: name.to_owned(),
+            stored: other.clone(),
+            current: kind,
+        }));
+    }
     Ok(Opened { watermark: row.watermark, revision: row.revision, partitions })
 }
 

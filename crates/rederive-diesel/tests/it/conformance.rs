@@ -1,0 +1,144 @@
+//! The store and the event log keep every promise of their traits.
+
+use std::ops::Range;
+
+use diesel::prelude::*;
+use rederive_core::{Cursor, Table, Value};
+use rederive_diesel::{SqliteEventLog, SqliteStore};
+use rederive_testkit::conformance::{
+    event_log::{self, LogUnderTest},
+    store::{self, CREATE_TABLES, StoreUnderTest},
+};
+
+use crate::support::Scratch;
+
+diesel::table! {
+    things (id) {
+        id -> Text,
+        small -> Nullable<SmallInt>,
+        middle -> Nullable<Integer>,
+        big -> Nullable<BigInt>,
+        real -> Nullable<Double>,
+        flag -> Nullable<Bool>,
+        name -> Nullable<Text>,
+        data -> Nullable<Binary>,
+    }
+}
+
+diesel::table! {
+    places (x, y) { y -> Text, n -> Nullable<BigInt>, x -> BigInt }
+}
+
+diesel::table! {
+    tags (tag) { tag -> Text }
+}
+
+struct StoreOnSqlite(SqliteStore, Scratch);
+
+impl StoreUnderTest for StoreOnSqlite {
+    type Store = SqliteStore;
+
+    fn store(&self) -> &SqliteStore {
+        &self.0
+    }
+
+    fn rows(&self, table: &'static Table) -> Vec<Vec<Value>> {
+        type Thing = (
+            String,
+            Option<i16>,
+            Option<i32>,
+            Option<i64>,
+            Option<f64>,
+            Option<bool>,
+            Option<String>,
+            Option<Vec<u8>>,
+        );
+        let rows = self.1.db.read(|conn| {
+            Ok(match table.name {
+                "things" => things::table
+                    .load::<Thing>(conn)?
+                    .into_iter()
+                    .map(|(id, small, middle, big, real, flag, name, data)| {
+                        vec![
+                            id.into(),
+                            small.into(),
+                            middle.into(),
+                            big.into(),
+                            real.into(),
+                            flag.into(),
+                            name.into(),
+                            data.into(),
+                        ]
+                    })
+                    .collect(),
+                "places" => places::table
+                    .load::<(String, Option<i64>, i64)>(conn)?
+                    .into_iter()
+                    .map(|(y, n, x)| vec![y.into(), n.into(), x.into()])
+                    .collect(),
+                _ => tags::table
+                    .select(tags::tag)
+                    .load::<String>(conn)?
+                    .into_iter()
+                    .map(|tag| vec![tag.into()])
+                    .collect(),
+            })
+        });
+        rows.unwrap()
+    }
+}
+
+#[test]
+fn the_store_keeps_every_promise() {
+    store::exercise(|| {
+        let scratch = Scratch::new(CREATE_TABLES);
+        StoreOnSqlite(scratch.db.store(), scratch)
+    });
+}
+
+struct LogOnSqlite(SqliteEventLog<u64>, Scratch);
+
+impl LogUnderTest for LogOnSqlite {
+    type Log = SqliteEventLog<u64>;
+
+    fn log(&self) -> &SqliteEventLog<u64> {
+        &self.0
+    }
+
+    fn append(&self, numbers: Range<u64>) -> Vec<Cursor> {
+        let recorded = self.0.append_blocking(numbers.collect()).unwrap();
+        recorded.into_iter().map(|event| event.cursor).collect()
+    }
+
+    fn number(&self, event: &u64) -> u64 {
+        *event
+    }
+
+    fn append_at(&self, cursor: Cursor, number: u64) -> bool {
+        let Cursor::Integer(id) = cursor else { return false };
+        if i64::try_from(id).is_err() {
+            return false;
+        }
+        let sql = "INSERT INTO rederive_events (id, time, data) VALUES";
+        self.1.execute(&format!("{sql} ({id}, 0, '{number}')"));
+        true
+    }
+
+    fn spoil(&self, cursor: &Cursor) -> bool {
+        self.1.execute(&format!("UPDATE rederive_events SET data = '\"x' WHERE id = {cursor}"));
+        true
+    }
+
+    // With `append_at`, ids have gaps.
+    fn counts_exactly(&self) -> bool {
+        false
+    }
+}
+
+#[test]
+fn the_event_log_keeps_every_promise() {
+    event_log::exercise(|| {
+        let scratch = Scratch::new("");
+        LogOnSqlite(scratch.db.event_log(), scratch)
+    });
+}

@@ -1,0 +1,13 @@
+//! The event log and the store on real files of SQLite.
+
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+mod support;
+mod conformance;
+mod planning;
+mod store;
+mod typed_ops;
+mod values;
+mod event_log;
+mod database;
+mod faults;

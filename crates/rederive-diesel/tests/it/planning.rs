@@ -1,0 +1,309 @@
+//! Random ops, planned and merged, lead to what they lead to one after the other.
+
+use std::{cell::RefCell, rc::Rc};
+
+use proptest::{collection::vec, prelude::*, sample::select, test_runner::Config};
+use rederive_core::{
+    Change, ColumnKind, CommitError, MemoryStore, Op, Ops, PartitionId, RowOp, Table, Value,
+};
+use rederive_diesel::{DieselOps, SqliteStore};
+
+use crate::support::{Owner, Scratch};
+
+const COLUMNS: &[(&str, ColumnKind)] = &[
+    ("part", ColumnKind::Text),
+    ("id", ColumnKind::BigInt),
+    ("a", ColumnKind::BigInt),
+    ("b", ColumnKind::SmallInt),
+    ("c", ColumnKind::Double),
+    ("d", ColumnKind::Text),
+];
+
+static PLAIN: Table = Table::new("plain", COLUMNS, &[0, 1]);
+static STRICT: Table = Table::new("strict", COLUMNS, &[0, 1]);
+static CHECKED: Table = Table::new("checked", COLUMNS, &[0, 1]);
+static UNIQUE: Table = Table::new("uniq", COLUMNS, &[0, 1]);
+static TRIGGERED: Table = Table::new("triggered", COLUMNS, &[0, 1]);
+static CHILD: Table = Table::new("child", COLUMNS, &[0, 1]);
+
+const SCHEMA: &str = "
+    CREATE TABLE plain (part TEXT, id INTEGER, a INTEGER, b INTEGER, c REAL, d TEXT,
+        PRIMARY KEY (part, id));
+    CREATE TABLE strict (part TEXT NOT NULL, id INTEGER NOT NULL, a INTEGER NOT NULL,
+        b INTEGER NOT NULL DEFAULT 7, c REAL, d TEXT NOT NULL DEFAULT (lower('X')),
+        PRIMARY KEY (part, id)) STRICT;
+    CREATE TABLE checked (part TEXT, id INTEGER, a INTEGER CHECK (a < 3), b INTEGER, c REAL, d TEXT,
+        PRIMARY KEY (part, id)) WITHOUT ROWID;
+    CREATE TABLE uniq (part TEXT, id INTEGER, a INTEGER, b INTEGER UNIQUE, c REAL, d TEXT,
+        PRIMARY KEY (part, id));
+    CREATE TABLE triggered (part TEXT, id INTEGER, a INTEGER, b INTEGER, c REAL, d TEXT,
+        PRIMARY KEY (part, id));
+    CREATE TABLE journal (n INTEGER PRIMARY KEY, line TEXT);
+    CREATE TRIGGER i AFTER INSERT ON triggered BEGIN
+        INSERT INTO journal (line) VALUES ('+' || new.id || ':' || ifnull(new.a, '')); END;
+    CREATE TRIGGER u AFTER UPDATE ON triggered BEGIN
+        INSERT INTO journal (line) SELECT '=' || new.id || ':' || ifnull(new.a, '') || '/' ||
+            count(*) FROM plain; END;
+    CREATE TRIGGER d AFTER DELETE ON triggered BEGIN
+        INSERT INTO journal (line) VALUES ('-' || old.id); END;
+    CREATE TABLE child (part TEXT, id INTEGER, a INTEGER, b INTEGER, c REAL, d TEXT,
+        PRIMARY KEY (part, id),
+        FOREIGN KEY (part, a) REFERENCES plain (part, id));";
+
+/// One op: the table, the row's number, the change.
+#[derive(Clone, Debug)]
+struct Spec {
+    partition: usize,
+    table: &'static Table,
+    id: i64,
+    change: Change,
+}
+
+fn value(column: usize) -> BoxedStrategy<Value> {
+    match column {
+        2 => prop_oneof![
+            4 => (-2_i64..5).prop_map(Value::from),
+            1 => Just(Value::Null),
+            1 => select(vec![i64::MAX, i64::MAX - 1, i64::MIN, i64::MIN + 1]).prop_map(Value::from),
+        ]
+        .boxed(),
+        3 => prop_oneof![
+            4 => (-2_i64..5).prop_map(Value::from),
+            1 => Just(Value::Null),
+            1 => select(vec![i64::from(i16::MAX), i64::from(i16::MIN)]).prop_map(Value::from),
+        ]
+        .boxed(),
+        4 => prop_oneof![
+            select(vec![0.1, 0.2, -1e300, 1e-300, 0.3]).prop_map(Value::from),
+            (-2_i64..3).prop_map(|number| Value::from(number as f64)),
+            Just(Value::Null),
+        ]
+        .boxed(),
+        _ => select(vec![Value::from("x"), Value::from("y"), Value::Null]).boxed(),
+    }
+}
+
+fn row() -> impl Strategy<Value = Vec<(usize, Value)>> {
+    vec((2_usize..6).prop_flat_map(|column| (Just(column), value(column))), 0..5)
+}
+
+/// A row with all columns: most inserts have them, and only they can be merged with much.
+fn full_row() -> impl Strategy<Value = Vec<(usize, Value)>> {
+    (value(2), value(3), value(4), value(5))
+        .prop_map(|(a, b, c, d)| vec![(2, a), (3, b), (4, c), (5, d)])
+}
+
+fn any_row() -> impl Strategy<Value = Vec<(usize, Value)>> {
+    prop_oneof![2 => full_row(), 1 => row()]
+}
+
+fn change() -> impl Strategy<Value = Change> {
+    let increment = (2_usize..5).prop_flat_map(|column| (Just(column), value(column)));
+    prop_oneof![
+        3 => any_row().prop_map(Change::Insert),
+        2 => any_row().prop_map(Change::InsertNew),
+        3 => any_row().prop_map(Change::Upsert),
+        4 => row().prop_map(Change::Update),
+        6 => increment
+            .prop_filter("a number", |(_, by)| *by != Value::Null)
+            .prop_map(|(column, by)| Change::Increment(column, by)),
+        2 => Just(Change::Delete),
+    ]
+}
+
+fn specs(tables: &[&'static Table]) -> impl Strategy<Value = Vec<Vec<Spec>>> + use<> {
+    let spec = (0_usize..3, select(tables.to_vec()), 0_i64..3, change())
+        .prop_map(|(partition, table, id, change)| Spec { partition, table, id, change });
+    vec(vec(spec, 1..7), 1..16)
+}
+
+const PARTS: [&str; 3] = ["x", "y", "z"];
+
+fn op(spec: &Spec) -> Op {
+    let key = [Value::from(PARTS[spec.partition]), Value::from(spec.id)];
+    let key = key.into_iter().collect();
+    Op::Row(RowOp { table: spec.table, key, change: spec.change.clone() })
+}
+
+/// The ops of a batch by partition: a row belongs to one partition.
+fn by_partition(batch: &[Spec]) -> Vec<(&'static str, Vec<Op>)> {
+    let of = |partition: usize| {
+        batch.iter().filter(|spec| spec.partition == partition).map(op).collect::<Vec<_>>()
+    };
+    (0..3).map(|partition| (PARTS[partition], of(partition))).collect()
+}
+
+/// The same, with something between the ops that keeps them apart and in order.
+fn one_by_one(batch: &[Spec]) -> Vec<(&'static str, Vec<Op>)> {
+    let mut barrier = Ops::new(PartitionId::from(""));
+    barrier.run("nothing", |_| Ok(())).unwrap();
+    let barrier = barrier.into_vec().remove(0);
+    let apart = |(_, ops): (&str, Vec<Op>)| {
+        ops.into_iter().flat_map(|op| [op, barrier.clone()]).collect::<Vec<_>>()
+    };
+    vec![("all", by_partition(batch).into_iter().flat_map(apart).collect())]
+}
+
+fn accepted(result: Result<(), CommitError>) -> bool {
+    match result {
+        Ok(()) => true,
+        Err(CommitError::Rejected { .. }) => false,
+        Err(other) => panic!("{other}"),
+    }
+}
+
+fn dump(scratch: &Scratch, table: &str) -> Vec<String> {
+    scratch.text(&format!(
+        "SELECT part || ' ' || id || ' ' || quote(a) || ' ' || quote(b) || ' ' || quote(c) || ' ' ||
+            quote(d) AS line FROM {table} ORDER BY part, id"
+    ))
+}
+
+fn memory_dump(store: &MemoryStore) -> Vec<String> {
+    let lines = store.rows(&PLAIN).into_iter().map(|row| {
+        let text = |value: &Value| match value {
+            Value::Text(text) => text.clone(),
+            other => other.to_string(),
+        };
+        format!(
+            "{} {} {}",
+            text(&row[0]),
+            text(&row[1]),
+            row[2..]
+                .iter()
+                .map(|value| {
+                    match value {
+                        Value::Float(number) => format!("{:e}", number),
+                        other => other.to_string(),
+                    }
+                })
+                .collect::<Vec<_>>()
+                .join(" ")
+        )
+    });
+    lines.collect()
+}
+
+fn sqlite_dump(scratch: &Scratch) -> Vec<String> {
+    use diesel::prelude::*;
+    diesel::table! {
+        plain (part, id) {
+            part -> Text, id -> BigInt, a -> Nullable<BigInt>, b -> Nullable<BigInt>,
+            c -> Nullable<Double>, d -> Nullable<Text>,
+        }
+    }
+    type Row = (String, i64, Option<i64>, Option<i64>, Option<f64>, Option<String>);
+    let rows: Vec<Row> =
+        scratch.db.read(|conn| plain::table.order(plain::all_columns).load(conn)).unwrap();
+    let show = |value: Value| match value {
+        Value::Float(number) => format!("{number:e}"),
+        other => other.to_string(),
+    };
+    rows.into_iter()
+        .map(|(part, id, a, b, c, d)| {
+            let rest = [Value::from(a), Value::from(b), Value::from(c), Value::from(d)].map(show);
+            format!("{part} {id} {}", rest.join(" "))
+        })
+        .collect()
+}
+
+thread_local! {
+    /// Making a database takes longer than a case in it.
+    static SCRATCHES: RefCell<Vec<Rc<Scratch>>> = const { RefCell::new(Vec::new()) };
+}
+
+/// A database with empty tables.
+fn emptied() -> Rc<Scratch> {
+    SCRATCHES.with_borrow_mut(|scratches| {
+        let free = scratches.iter().find(|scratch| Rc::strong_count(scratch) == 1);
+        let scratch = free.cloned().unwrap_or_else(|| {
+            scratches.push(Rc::new(Scratch::new(SCHEMA)));
+            Rc::clone(scratches.last().unwrap())
+        });
+        scratch.execute(
+            "DELETE FROM child; DELETE FROM plain; DELETE FROM strict; DELETE FROM checked;
+             DELETE FROM uniq; DELETE FROM triggered; DELETE FROM journal;
+             DELETE FROM rederive_partitions;",
+        );
+        scratch
+    })
+}
+
+fn config(cases: u32) -> Config {
+    Config { cases, failure_persistence: None, max_shrink_iters: 4000, ..Config::default() }
+}
+
+proptest! {
+    #![proptest_config(config(300))]
+
+    #[test]
+    fn on_a_plain_table_sqlite_does_what_the_memory_store_does(batches in specs(&[&PLAIN])) {
+        let scratch = emptied();
+        let memory = MemoryStore::new();
+        let mut on_sqlite = Owner::<SqliteStore>::of(&scratch.db.store());
+        let mut in_memory = Owner::of(&memory);
+        for batch in &batches {
+            let partitions = by_partition(batch);
+            let there = accepted(on_sqlite.commit(&partitions));
+            let here = accepted(in_memory.commit(&partitions));
+            prop_assert_eq!(there, here, "{:#?}", batch);
+            prop_assert_eq!(sqlite_dump(&scratch), memory_dump(&memory), "{:#?}", batch);
+        }
+    }
+}
+
+/// Compares planned with one by one on two databases of the same schema.
+fn compare(batches: &[Vec<Spec>], tables: &[&str]) -> Result<(), TestCaseError> {
+    let (planned, reference) = (emptied(), emptied());
+    let mut planning = Owner::<SqliteStore>::of(&planned.db.store());
+    let mut referring = Owner::<SqliteStore>::of(&reference.db.store());
+    for batch in batches {
+        let expected = referring.commit(&one_by_one(batch));
+        let found = planning.commit(&by_partition(batch));
+        let text = format!("{batch:#?}\nplanned: {found:?}\none by one: {expected:?}");
+        prop_assert_eq!(accepted(found), accepted(expected), "{}", text);
+        for table in tables {
+            prop_assert_eq!(dump(&planned, table), dump(&reference, table), "{}", text);
+        }
+        let journal = "SELECT line FROM journal ORDER BY n";
+        prop_assert_eq!(planned.text(journal), reference.text(journal), "{}", text);
+    }
+    Ok(())
+}
+
+/// All in one partition, for tables in which rows affect each other.
+fn alone(batches: Vec<Vec<Spec>>) -> Vec<Vec<Spec>> {
+    batches
+        .into_iter()
+        .map(|batch| batch.into_iter().map(|spec| Spec { partition: 0, ..spec }).collect())
+        .collect()
+}
+
+proptest! {
+    #![proptest_config(config(200))]
+
+    #[test]
+    fn with_columns_that_are_not_null_planned_is_as_one_by_one(batches in specs(&[&STRICT, &PLAIN])) {
+        compare(&batches, &["strict", "plain"])?;
+    }
+
+    #[test]
+    fn with_a_check_constraint_planned_is_as_one_by_one(batches in specs(&[&CHECKED])) {
+        compare(&batches, &["checked"])?;
+    }
+
+    #[test]
+    fn with_another_unique_column_planned_is_as_one_by_one(batches in specs(&[&UNIQUE, &PLAIN])) {
+        compare(&alone(batches), &["uniq", "plain"])?;
+    }
+
+    #[test]
+    fn with_triggers_planned_is_as_one_by_one(batches in specs(&[&TRIGGERED, &PLAIN])) {
+        compare(&alone(batches), &["triggered", "plain"])?;
+    }
+
+    #[test]
+    fn with_a_foreign_key_planned_is_as_one_by_one(batches in specs(&[&CHILD, &PLAIN])) {
+        compare(&alone(batches), &["child", "plain"])?;
+    }
+}

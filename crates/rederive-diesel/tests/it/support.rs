@@ -1,0 +1,141 @@
+//! What several tests need: a temporary database, and commits without ceremony.
+
+use diesel::{QueryableByName, RunQueryDsl, connection::SimpleConnection, sql_query};
+use rederive_core::{
+    CommitError, Cursor, CursorKind, Halt, Op, PartitionId, PartitionWrite, ReducerWrite, Revision,
+    Store, Writer,
+};
+use rederive_diesel::{Database, DatabaseOptions, Synchronous};
+use tempfile::TempDir;
+
+/// A database in a directory of its own.
+pub(crate) struct Scratch {
+    pub(crate) db: Database,
+    directory: TempDir,
+}
+
+impl Scratch {
+    pub(crate) fn new(set_up: &str) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let options = DatabaseOptions::default().synchronous(Synchronous::Normal);
+        let db = Database::open_with(directory.path().join("test.db"), options).unwrap();
+        db.write(|conn| conn.batch_execute(set_up)).unwrap();
+        Self { db, directory }
+    }
+
+    /// Drops all handles and opens the file again.
+    pub(crate) fn reopened(self) -> Self {
+        let Self { db, directory } = self;
+        let path = db.path().to_owned();
+        drop(db);
+        Self { db: Database::open(path).unwrap(), directory }
+    }
+
+    pub(crate) fn path(&self) -> std::path::PathBuf {
+        self.directory.path().join("test.db")
+    }
+
+    pub(crate) fn execute(&self, sql: &str) {
+        self.db.write(|conn| conn.batch_execute(sql)).unwrap();
+    }
+
+    /// The single text column of a query.
+    pub(crate) fn text(&self, sql: &str) -> Vec<String> {
+        #[derive(QueryableByName)]
+        struct Line {
+            #[diesel(sql_type = diesel::sql_types::Text)]
+            line: String,
+        }
+        let sql = format!("SELECT coalesce(line, 'NULL') AS line FROM ({sql})");
+        let lines: Vec<Line> = self.db.read(|conn| sql_query(sql).load(conn)).unwrap();
+        lines.into_iter().map(|line| line.line).collect()
+    }
+}
+
+/// A reducer "test" that has been taken over, and a writer for it.
+pub(crate) struct Owner<S: Store> {
+    store: S,
+    pub(crate) writer: Box<dyn Writer>,
+    pub(crate) revision: Revision,
+    next: u64,
+}
+
+impl<S: Store + Clone> Owner<S> {
+    pub(crate) fn of(store: &S) -> Self {
+        let opened = store.open("test", 1, CursorKind::Integer).unwrap();
+        let writer = store.writer().unwrap();
+        Self { store: store.clone(), writer, revision: opened.revision, next: 1 }
+    }
+
+    /// Commits the ops of each partition in one transaction, at the next cursor. Each partition gets
+    /// a row of its own, as if the watermark lagged behind.
+    pub(crate) fn commit(&mut self, partitions: &[(&str, Vec<Op>)]) -> Result<(), CommitError> {
+        let cursor = Cursor::from(self.next);
+        let ids: Vec<PartitionId> = partitions.iter().map(|(id, _)| (*id).into()).collect();
+        let partitions = ids.iter().zip(partitions).map(|(id, (_, ops))| PartitionWrite {
+            partition: id,
+            ops,
+            cursor: &cursor,
+            guard: Some(&cursor),
+            halt: None,
+            record: true,
+        });
+        let write = ReducerWrite {
+            reducer: "test",
+            revision: self.revision,
+            watermark: &Cursor::Start,
+            partitions: partitions.collect(),
+        };
+        self.writer.commit(&[write])?;
+        self.next += 1;
+        self.revision = self.revision.next();
+        Ok(())
+    }
+
+    /// Commits ops of one partition.
+    pub(crate) fn apply(&mut self, ops: Vec<Op>) -> Result<(), CommitError> {
+        self.commit(&[("p", ops)])
+    }
+
+    /// Writes the progress of one partition, without ops.
+    pub(crate) fn progress(
+        &mut self,
+        id: &str,
+        cursor: u64,
+        guard: Option<u64>,
+        halt: Option<&Halt>,
+        watermark: u64,
+    ) -> Result<(), CommitError> {
+        let (id, cursor, guard) = (id.into(), Cursor::from(cursor), guard.map(Cursor::from));
+        let watermark = if watermark == 0 { Cursor::Start } else { Cursor::from(watermark) };
+        let partition = PartitionWrite {
+            partition: &id,
+            ops: &[],
+            cursor: &cursor,
+            guard: guard.as_ref(),
+            halt,
+            record: halt.is_some() || cursor > watermark,
+        };
+        let write = ReducerWrite {
+            reducer: "test",
+            revision: self.revision,
+            watermark: &watermark,
+            partitions: vec![partition],
+        };
+        self.writer.commit(&[write])?;
+        self.revision = self.revision.next();
+        Ok(())
+    }
+
+    pub(crate) fn store(&self) -> &S {
+        &self.store
+    }
+}
+
+/// The message of a rejection.
+pub(crate) fn rejection(result: Result<(), CommitError>) -> String {
+    match result {
+        Err(CommitError::Rejected { message, .. }) => message,
+        other => panic!("not rejected: {other:?}"),
+    }
+}
