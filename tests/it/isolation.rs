@@ -72,9 +72,9 @@ async fn what_piles_up_behind_a_stalled_commit_goes_into_one_transaction(world: 
     gate.open();
     handle.wait(Await::cursors("accounts", waits)).await.expect("done");
     world.check();
-    // The one that stalled, the ten others, and what those had buffered behind their commits.
+    // The one that stalled, the ten others, what had been buffered behind that, and behind these.
     let commits = world.store_faults().counts().commits;
-    assert!((2..=3).contains(&commits), "{commits} transactions");
+    assert!(commits <= 4, "{commits} transactions for 41 deliveries");
     handle.stop().await;
 }
 

@@ -5,11 +5,15 @@
 mod blocking;
 mod catching_up;
 mod dying;
+mod faults;
 mod fencing;
 mod fixture;
 mod halting;
 mod isolation;
 mod layers;
+mod living;
+mod passivation;
 mod reading;
 mod resuming;
+mod stopping;
 mod waiting;
