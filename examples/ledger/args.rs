@@ -1,0 +1,102 @@
+//! The command line.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+/// What `--help` prints.
+pub(crate) const HELP: &str = "\
+A double-entry ledger as a web service. Postings are events in a log; accounts and entries are
+derived from them, and every reply shows its own write.
+
+Usage: ledger --database FILE [--listen ADDR]
+
+  --database FILE    the SQLite database; created if it does not exist
+  --listen ADDR      host and port to listen on; 127.0.0.1:8080 if not given,
+                     port 0 takes a free one
+  -h, --help         print this and stop
+
+It prints `listening on http://HOST:PORT` once it takes requests, and stops on SIGTERM and SIGINT
+after the requests under way are answered. The result is 0 then, and 2 if it could not start.
+";
+
+/// What is to be done.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Request {
+    Help,
+    Serve(Args),
+}
+
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Args {
+    pub(crate) database: PathBuf,
+    pub(crate) listen: String,
+}
+
+/// Reads the arguments, without the program's name.
+pub(crate) fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Request, lexopt::Error> {
+    use lexopt::prelude::*;
+
+    let mut parser = lexopt::Parser::from_args(args);
+    let (mut database, mut listen) = (None, None);
+    while let Some(argument) = parser.next()? {
+        match argument {
+            Short('h') | Long("help") => return Ok(Request::Help),
+            Long("database") if database.is_none() => {
+                database = Some(PathBuf::from(parser.value()?));
+            }
+            Long("listen") if listen.is_none() => listen = Some(parser.value()?.string()?),
+            other => return Err(other.unexpected()),
+        }
+    }
+    let database = database.ok_or("the argument '--database FILE' is missing")?;
+    Ok(Request::Serve(Args {
+        database,
+        listen: listen.unwrap_or_else(|| "127.0.0.1:8080".to_owned()),
+    }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parsed(args: &[&str]) -> Result<Request, String> {
+        parse(args.iter().map(OsString::from)).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn arguments_may_stand_in_any_order() {
+        let expected = Request::Serve(Args { database: "x.db".into(), listen: "[::1]:0".into() });
+        for args in [
+            &["--database", "x.db", "--listen", "[::1]:0"][..],
+            &["--listen=[::1]:0", "--database=x.db"],
+        ] {
+            assert_eq!(parsed(args).as_ref(), Ok(&expected));
+        }
+    }
+
+    #[test]
+    fn only_this_machine_is_served_unless_told_otherwise() {
+        let Ok(Request::Serve(args)) = parsed(&["--database", "x.db"]) else { panic!("refused") };
+        assert_eq!(args.listen, "127.0.0.1:8080");
+    }
+
+    #[test]
+    fn what_is_not_understood_is_refused() {
+        for args in [
+            &[][..],
+            &["--listen", "127.0.0.1:0"],
+            &["--database"],
+            &["--database", "x", "--database", "y"],
+            &["x.db"],
+            &["--database", "x", "--port", "1"],
+        ] {
+            assert!(parsed(args).is_err(), "{args:?}");
+        }
+    }
+
+    #[test]
+    fn help_is_help_wherever_it_stands() {
+        assert_eq!(parsed(&["--database", "x", "--help"]), Ok(Request::Help));
+        assert_eq!(parsed(&["-h"]), Ok(Request::Help));
+    }
+}

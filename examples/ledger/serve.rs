@@ -1,0 +1,136 @@
+//! Starting and stopping, each in its order.
+
+use std::fmt;
+use std::io::Write as _;
+use std::net::TcpListener;
+use std::num::NonZero;
+use std::thread;
+use std::time::Duration;
+
+use actix_web::web::Data;
+use actix_web::{App, HttpServer};
+use rederive::diesel::{Database, DatabaseOptions};
+use rederive::{Await, AwaitError, Handle, Outcome, Rederive};
+
+use crate::args::Args;
+use crate::derive::{LEDGER, Ledger};
+use crate::service::Service;
+use crate::signal::StopSignal;
+use crate::{routes, tables};
+
+/// How long a request waits until its event is visible. Commits take milliseconds: who waits longer
+/// had better be told that something is wrong.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Threads for reading the database, per worker of the server. Each has a connection of its own, so
+/// that no read waits for another.
+const READERS: usize = 4;
+
+/// How long requests under way may take to be answered once the server stops.
+const FINISH_WITHIN: Duration = Duration::from_secs(20);
+
+/// Why the program could not serve.
+#[derive(Debug)]
+pub(crate) struct Failure(String);
+
+impl Failure {
+    fn new(what: impl fmt::Display) -> Self {
+        Self(what.to_string())
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "error: {}", self.0)
+    }
+}
+
+/// Serves until a signal says to stop.
+pub(crate) async fn serve(args: Args) -> Result<(), Failure> {
+    let mut stop = StopSignal::listen().map_err(Failure::new)?;
+    // First of all: a second ledger that is started by mistake finds the address in use before it
+    // takes the reducer away from the first one.
+    let listener = TcpListener::bind(&args.listen)
+        .map_err(|why| Failure(format!("cannot listen on {}: {why}", args.listen)))?;
+
+    let workers = thread::available_parallelism().map_or(2, NonZero::get);
+    // Two more for the event log and what else reads.
+    let readers = u32::try_from(workers * READERS + 2).unwrap_or(u32::MAX);
+    let options = DatabaseOptions::default().readers(readers);
+    let db = Database::open_with(&args.database, options).map_err(Failure::new)?;
+    let handle = derive_from(&db).await?;
+
+    // Requests count on the tables holding all that was recorded before.
+    let served = match stop.or(catch_up(&handle)).await {
+        None => Ok(()),
+        Some(Err(failure)) => Err(failure),
+        Some(Ok(())) => {
+            let service = Service::new(db, handle.clone(), PATIENCE);
+            answer(listener, workers, service, stop).await
+        }
+    };
+    // Last of all, as the requests that were under way needed the reducer.
+    handle.stop().await;
+    served
+}
+
+/// Creates the tables where they are missing and starts the reducer that fills them.
+pub(crate) async fn derive_from(db: &Database) -> Result<Handle, Failure> {
+    db.write(tables::create).map_err(Failure::new)?;
+    let rederive = Rederive::new(db.event_log()).register(Ledger, db.store());
+    rederive.start().await.map_err(Failure::new)
+}
+
+/// Answers requests until the signal, and those under way at that moment.
+async fn answer(
+    listener: TcpListener,
+    workers: usize,
+    service: Service,
+    stop: StopSignal,
+) -> Result<(), Failure> {
+    let address = listener.local_addr().map_err(Failure::new)?;
+    let service = Data::new(service);
+    let server =
+        HttpServer::new(move || App::new().app_data(service.clone()).configure(routes::configure))
+            .workers(workers)
+            .worker_max_blocking_threads(READERS)
+            .shutdown_signal(stop.received())
+            .shutdown_timeout(FINISH_WITHIN.as_secs())
+            .listen(listener)
+            .map_err(Failure::new)?
+            .run();
+    let server = actix_web::rt::spawn(server);
+    announce(&format!("listening on http://{address}"));
+    server.await.map_err(Failure::new)?.map_err(Failure::new)
+}
+
+/// Waits until the tables hold all that the log does.
+pub(crate) async fn catch_up(handle: &Handle) -> Result<(), Failure> {
+    loop {
+        match handle.wait(Await::caught_up(LEDGER).within(PATIENCE)).await {
+            Ok(_) => return Ok(()),
+            Err(error) if is_halted(&error) => {
+                // The other accounts are as good as ever.
+                log::error!("some accounts are halted, and the audit with them: {error}");
+                return Ok(());
+            }
+            Err(error) if error.is_timeout() => {
+                for status in handle.status().await {
+                    log::warn!("still catching up: {status:?}");
+                }
+            }
+            Err(error) => return Err(Failure::new(error)),
+        }
+    }
+}
+
+fn is_halted(error: &AwaitError) -> bool {
+    let AwaitError::Incomplete(awaited) = error else { return false };
+    awaited.replies.iter().any(|reply| matches!(reply.outcome, Outcome::Halted(_)))
+}
+
+/// To stdout, for whoever started the program. It serves all the same if nobody reads that.
+fn announce(line: &str) {
+    let mut stdout = std::io::stdout().lock();
+    let _ = writeln!(stdout, "{line}").and_then(|()| stdout.flush());
+}
