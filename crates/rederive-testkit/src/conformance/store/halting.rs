@@ -77,6 +77,7 @@ pub fn halted_partitions_are_listed_in_order_page_by_page<T: StoreUnderTest>(tes
             let Some(last) = page.last() else { break };
             after = Some(last.partition.clone());
             listed.extend(page);
+            assert!(listed.len() <= names.len(), "a page repeats another: {:?}", ids(&listed));
         }
         assert_eq!(ids(&listed), names, "in pages of {limit}");
     }

@@ -1,7 +1,5 @@
 //! The suites, over the log and the store in memory and over the wrappers that add faults.
 
-#![allow(clippy::expect_used, reason = "a broken assumption of a test is a failed test")]
-
 use std::ops::Range;
 
 use rederive_core::{Cursor, CursorKind, MemoryLog, MemoryStore, Table, Timestamp, Value};
