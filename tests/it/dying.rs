@@ -2,10 +2,7 @@
 
 use std::sync::Arc;
 
-use rederive::{
-    Await, Handle, Notice, Outcome,
-    chaos::{Kill, Victim},
-};
+use rederive::{Await, Notice, Outcome, chaos::Victim};
 use rederive_testkit::{CommitFault, Gate};
 
 use crate::fixture::{
@@ -14,16 +11,13 @@ use crate::fixture::{
     notices::{halted, restarted},
     on_every_store, outcomes, until,
 };
+use crate::killing::kill;
 
 on_every_store!(
     a_halted_partition_whose_actor_dies_stays_halted,
     the_successor_of_a_dead_actor_is_not_given_what_stands_behind_a_block,
     the_successor_of_a_dead_actor_is_given_each_event_once_though_slices_overlap,
 );
-
-fn kill(handle: &Handle, victim: Victim) {
-    handle.supervisor().do_send(Kill { reducer: "accounts".to_owned(), victim });
-}
 
 async fn a_halted_partition_whose_actor_dies_stays_halted(world: World) {
     let handle = world.start().await;

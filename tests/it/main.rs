@@ -10,6 +10,7 @@ mod fencing;
 mod fixture;
 mod halting;
 mod isolation;
+mod killing;
 mod layers;
 mod living;
 mod observing;

@@ -39,6 +39,7 @@ mod config;
 mod message;
 mod supervisor;
 mod registration;
+mod ready;
 mod event_log;
 mod dispatcher;
 mod partition_dispatcher;

@@ -3,8 +3,7 @@
 use std::{any::Any, sync::Arc};
 
 use actix::{Actor, Addr, Recipient};
-use rederive_core::{EventLog, OpenError, Reducer, Store};
-use tokio::sync::oneshot;
+use rederive_core::{EventLog, Reducer, Store};
 
 use crate::{
     config::Config,
@@ -15,6 +14,7 @@ use crate::{
     message::{Abort, ActorEnded, Stop, WaitFor},
     observe::Observers,
     persistence::Persistence,
+    ready::Ready,
     status::Report,
 };
 
@@ -56,7 +56,7 @@ impl Registration {
         shared: &Shared,
         log: &LogActor,
         persistence: &PersistenceActor,
-        ready: Option<oneshot::Sender<Result<(), OpenError>>>,
+        ready: Ready,
         guard: EndGuard<ActorEnded>,
     ) -> Option<DispatcherActor> {
         self.0.start(shared, log, persistence, ready, guard)
@@ -103,7 +103,7 @@ trait Register {
         shared: &Shared,
         log: &LogActor,
         persistence: &PersistenceActor,
-        ready: Option<oneshot::Sender<Result<(), OpenError>>>,
+        ready: Ready,
         guard: EndGuard<ActorEnded>,
     ) -> Option<DispatcherActor>;
 }
@@ -143,7 +143,7 @@ impl<E: Send + Sync + 'static> Register for Typed<E> {
         shared: &Shared,
         log: &LogActor,
         persistence: &PersistenceActor,
-        ready: Option<oneshot::Sender<Result<(), OpenError>>>,
+        ready: Ready,
         guard: EndGuard<ActorEnded>,
     ) -> Option<DispatcherActor> {
         // Of that type because it was started by a registration with the same log.

@@ -21,6 +21,7 @@ use crate::{
     message::{Abort, ActorEnded, ActorKind, ActorStopped, Hurry, Stop},
     observe::Observers,
     persistence::Persistence,
+    ready::Ready,
     registration::{DispatcherActor, LogActor, PersistenceActor, Registration, Shared},
     status::{ReducerStatus, Report},
 };
@@ -32,6 +33,8 @@ use crate::{
 pub struct Supervisor {
     shared: Shared,
     registrations: HashMap<Arc<str>, Registration>,
+    /// Who waits for the first opening of a reducer.
+    openings: HashMap<Arc<str>, Ready>,
     dispatchers: HashMap<Arc<str>, Child<DispatcherActor>>,
     logs: HashMap<usize, Child<LogActor>>,
     stores: HashMap<StoreIdentity, Child<PersistenceActor>>,
@@ -123,6 +126,7 @@ impl Supervisor {
         Self {
             shared: Shared { config: config.checked(), observers: Observers::new(observers) },
             registrations: HashMap::new(),
+            openings: HashMap::new(),
             dispatchers: HashMap::new(),
             logs: HashMap::new(),
             stores: HashMap::new(),
@@ -146,12 +150,7 @@ impl Supervisor {
     }
 
     /// Starts a reducer's dispatcher, and before that the actors it needs.
-    fn start(
-        &mut self,
-        name: &Arc<str>,
-        ready: Option<oneshot::Sender<Result<(), OpenError>>>,
-        ctx: &Context<Self>,
-    ) {
+    fn start(&mut self, name: &Arc<str>, ctx: &Context<Self>) {
         let (dispatcher, guard) = self.guard(ActorKind::Dispatcher(Arc::clone(name)), ctx);
         let Some(registration) = self.registrations.get(name) else { return };
         let (log, store) = (registration.log_key(), Arc::clone(registration.store()));
@@ -175,6 +174,7 @@ impl Supervisor {
         else {
             return;
         };
+        let ready = self.openings.get(name).cloned().unwrap_or_default();
         let actor = registration.start(&self.shared, &log.actor, &store.actor, ready, guard);
         if let Some(actor) = actor {
             self.directory.set(name, actor.wait_for.clone());
@@ -201,7 +201,7 @@ impl Supervisor {
             // A second fault during the pause may have had it started already.
             for name in &reducers {
                 if this.stopping.is_none() && !this.dispatchers.contains_key(name) {
-                    this.start(name, None, ctx);
+                    this.start(name, ctx);
                 }
             }
         });
@@ -283,9 +283,11 @@ impl Handler<Registration> for Supervisor {
             }
             Entry::Vacant(entry) => entry.insert(registration),
         };
-        let (ready, opened) = oneshot::channel();
-        self.start(&name, Some(ready), ctx);
+        let (ready, opened) = Ready::new();
+        self.openings.insert(Arc::clone(&name), ready);
+        self.start(&name, ctx);
         Box::pin(opened.into_actor(self).map(move |opened, this, _| {
+            this.openings.remove(&name);
             let result = match opened {
                 Ok(opened) => opened.map_err(RegisterError::from),
                 Err(_) => Err(RegisterError::Stopped),
@@ -343,6 +345,7 @@ impl Handler<Shutdown> for Supervisor {
                 open.insert(who.clone());
                 child.actor.stop.do_send(Stop { who, reply: me.clone() });
             }
+            self.openings.clear();
             self.stopping = Some(Stopping { open, dispatchers_done: false, replies: vec![reply] });
             self.stop_on(ctx);
         }

@@ -12,10 +12,7 @@ mod wait;
 use std::{sync::Arc, time::Duration};
 
 use actix::{Actor, ActorContext, Addr, AsyncContext, Context, Handler, Running};
-use rederive_core::{
-    Blocked, Cursor, Notice, OpenError, Reducer, Revision, Waiters, event_log::EventLog,
-};
-use tokio::sync::oneshot;
+use rederive_core::{Blocked, Cursor, Notice, Reducer, Revision, Waiters, event_log::EventLog};
 
 pub(crate) use self::flow::index_of;
 use self::{flow::Flow, group::Grouping, route::Routes};
@@ -28,6 +25,7 @@ use crate::{
     observe::Observers,
     partition_dispatcher::PartitionDispatcher,
     persistence::Persistence,
+    ready::Ready,
     waiter::{Outcome, Waiter},
 };
 
@@ -39,7 +37,7 @@ pub(crate) struct Dispatcher<E: Send + Sync + 'static> {
     links: Links<E>,
     phase: Phase,
     /// Told once whether the reducer could be opened, at the first start.
-    ready: Option<oneshot::Sender<Result<(), OpenError>>>,
+    ready: Ready,
     attempts: u32,
     revision: Revision,
     /// The low watermark in the store.
@@ -85,11 +83,7 @@ enum Phase {
 }
 
 impl<E: Send + Sync + 'static> Dispatcher<E> {
-    pub(crate) fn new(
-        links: Links<E>,
-        ready: Option<oneshot::Sender<Result<(), OpenError>>>,
-        guard: EndGuard<ActorEnded>,
-    ) -> Self {
+    pub(crate) fn new(links: Links<E>, ready: Ready, guard: EndGuard<ActorEnded>) -> Self {
         Self {
             phase: Phase::Opening,
             ready,
@@ -235,26 +229,23 @@ impl<E: Send + Sync + 'static> Handler<OpenDone> for Dispatcher<E> {
         if !matches!(self.phase, Phase::Opening) {
             return;
         }
-        let opened = match (result, self.ready.take()) {
-            (Ok(opened), ready) => {
-                self.ready = ready;
-                opened
-            }
-            (Err(error), Some(ready)) => {
-                // Refused at the first start: whoever started us is told and decides.
-                let _ = ready.send(Err(error));
-                self.guard.disarm();
-                ctx.stop();
-                return;
-            }
-            (Err(error), None) => {
+        let opened = match result {
+            Ok(opened) => opened,
+            Err(error) => {
+                let message = error.to_string();
+                if self.ready.answer(Err(error)) {
+                    // Refused at the first start: whoever started us decides.
+                    self.guard.disarm();
+                    ctx.stop();
+                    return;
+                }
                 self.attempts += 1;
                 let delay = self.links.config.backoff(self.attempts);
                 self.links.observers.tell(&Notice::CommitDelayed {
                     reducers: vec![Arc::clone(&self.links.name)],
                     attempt: self.attempts,
                     delay,
-                    error: error.to_string(),
+                    error: message,
                 });
                 ctx.run_later(delay, |this, ctx| this.open(ctx));
                 return;
@@ -269,9 +260,7 @@ impl<E: Send + Sync + 'static> Handler<OpenDone> for Dispatcher<E> {
             reducer: Arc::clone(&self.links.name),
             watermark: opened.watermark,
         });
-        if let Some(ready) = self.ready.take() {
-            let _ = ready.send(Ok(()));
-        }
+        self.ready.answer(Ok(()));
         self.links.log_actor.do_send(Follow(ctx.address().recipient()));
         ctx.run_interval(self.links.config.watermark_interval, |this, ctx| {
             if matches!(this.phase, Phase::Running | Phase::Blocked(_)) {
