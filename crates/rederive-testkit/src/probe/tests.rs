@@ -1,4 +1,5 @@
 use std::{
+    sync::atomic::{AtomicBool, Ordering::SeqCst},
     task::{Context, Poll, Wake},
     thread,
 };
@@ -78,6 +79,27 @@ fn an_async_wait_is_woken_by_a_notice_from_another_thread() {
     assert_eq!(block_on(watch.notified(any, LONG)), caught_up(2));
     assert_eq!(block_on(probe.notified(any, LONG)), caught_up(1));
     teller.join().expect("the teller told");
+}
+
+#[test]
+fn a_notice_wakes_the_task_that_waits() {
+    struct Flag(AtomicBool);
+    impl Wake for Flag {
+        fn wake(self: Arc<Self>) {
+            self.0.store(true, SeqCst);
+        }
+    }
+    let flag = Arc::new(Flag(false.into()));
+    let waker = Arc::clone(&flag).into();
+    let context = &mut Context::from_waker(&waker);
+    let probe = Probe::new();
+    let mut watch = probe.from_now();
+    let mut wait = std::pin::pin!(watch.notified(any, LONG));
+    assert!(wait.as_mut().poll(context).is_pending());
+    assert!(!flag.0.load(SeqCst));
+    probe.notice(&caught_up(1));
+    assert!(flag.0.load(SeqCst), "it was not woken");
+    assert_eq!(wait.as_mut().poll(context), Poll::Ready(caught_up(1)));
 }
 
 #[test]

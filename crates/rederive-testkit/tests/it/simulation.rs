@@ -8,12 +8,12 @@ use std::{
 };
 
 use rederive_core::{
-    Change, ColumnKind, Cursor, CursorKind, Delivery, EventLog, FailureKind, Group, MemoryLog,
-    MemoryStore, Next, Op, Ops, PartitionCommit, PartitionId, PartitionState, Partitions, Progress,
-    Recorded, ReduceError, Reducer, Revision, RowOp, Settled, Settlement, Settles, Store, Table,
+    Change, ColumnKind, Cursor, CursorKind, Delivery, EventLog, Group, Halt, MemoryLog,
+    MemoryStore, Next, Ops, PartitionCommit, PartitionId, PartitionState, Partitions, Progress,
+    Recorded, ReduceError, Reducer, Revision, Settled, Settlement, Settles, Store, Table,
     Timestamp, Value, Watermark,
 };
-use rederive_testkit::{FaultyLog, FaultyStore, Fold, Rng, StoreChaos, for_each_seed};
+use rederive_testkit::{FaultyLog, FaultyStore, Rng, StoreChaos, fold, for_each_seed};
 
 /// One row per event and partition: an event applied twice would be rejected.
 static SEEN: [Table; 2] = [seen("seen_by_first"), seen("seen_by_second")];
@@ -69,9 +69,14 @@ impl Reducer for Counting {
             Fate::Panics => panic!("it panics"),
             Fate::Counts | Fate::IsRejected => {}
         }
+        let is_rejected = event.data.fate == Fate::IsRejected;
         ops.change(seen, [partition.clone(), number.clone()], Change::Insert(vec![]))?;
         ops.change(counts, [partition.clone()], Change::Upsert(vec![(2, number)]))?;
-        ops.change(counts, [partition], Change::Increment(1, 1.into()))
+        ops.change(counts, [partition], Change::Increment(1, 1.into()))?;
+        if is_rejected {
+            ops.change(counts, ["nobody".into()], Change::Update(vec![]))?;
+        }
+        Ok(())
     }
 }
 
@@ -98,7 +103,7 @@ struct Follower {
     watermark: Watermark,
     revision: Revision,
     stored: Cursor,
-    rows: BTreeMap<PartitionId, (Cursor, Option<Arc<rederive_core::Halt>>)>,
+    rows: BTreeMap<PartitionId, (Cursor, Option<Arc<Halt>>)>,
     partitions: BTreeMap<PartitionId, PartitionState<Event>>,
     /// Commits that wait for the next group.
     ready: Vec<(PartitionCommit, Settles)>,
@@ -218,20 +223,6 @@ impl Follower {
     }
 }
 
-/// Rejects the ops of some events, as a constraint would.
-fn reject(store: &TestStore, poisoned: Vec<i64>) {
-    let is_poisoned = move |op: &Op| match op {
-        Op::Row(RowOp { key, .. }) => {
-            matches!(key.last(), Some(Value::Integer(event)) if poisoned.contains(event))
-        }
-        Op::Custom(_) => false,
-    };
-    store.faults().reject_where(move |write| {
-        let found = write.ops.iter().any(&is_poisoned);
-        found.then(|| (FailureKind::Rejected, "a constraint".to_owned()))
-    });
-}
-
 /// One settlement of what is ready; false when the process died in the middle.
 fn settle(followers: &mut [Follower], store: &TestStore, dies: f64, rng: &mut Rng) -> bool {
     let (groups, settles): (Vec<_>, Vec<_>) =
@@ -260,12 +251,6 @@ fn whatever_fails_on_the_way_the_store_ends_as_a_plain_fold_of_the_log() {
         let log = FaultyLog::new(MemoryLog::new());
         let events = log.inner().append(random_events(rng));
         let store = FaultyStore::new(MemoryStore::new());
-        let rejected = |event: &&Recorded<Event>| event.data.fate == Fate::IsRejected;
-        let number = |event: &Recorded<Event>| match event.cursor {
-            Cursor::Integer(number) => number as i64,
-            _ => unreachable!("the log has numbers"),
-        };
-        reject(&store, events.iter().filter(rejected).map(number).collect());
         log.faults().chaos(0.2, rng.fork());
         let panics = StoreChaos { panic_before: 0.01, panic_after: 0.01, ..StoreChaos::all(0.1) };
         store.faults().chaos(panics, rng.fork());
@@ -291,14 +276,18 @@ fn whatever_fails_on_the_way_the_store_ends_as_a_plain_fold_of_the_log() {
         }
 
         for (reducer, follower) in followers.iter().enumerate() {
-            let fold = Fold::rejecting(&follower.reducer, &events, |_, event| {
-                event.data.fate == Fate::IsRejected
-            });
+            let fold = fold(&follower.reducer, &events);
             for table in [&SEEN[reducer], &COUNTS[reducer]] {
                 assert_eq!(store.inner().rows(table), fold.rows(table), "{}", table.name);
             }
             let name = follower.reducer.name();
             let halted = store.inner().halted(name, None, 100).expect("memory does not fail");
+            for row in &halted {
+                let halt = row.halt.as_ref().expect("it is listed as halted");
+                let last = fold.applied().get(&row.partition).and_then(|applied| applied.last());
+                assert!(row.cursor >= *last.unwrap_or(&Cursor::Start), "applied, yet ahead of it");
+                assert!(row.cursor < halt.cursor, "the event that failed is passed");
+            }
             let halted: BTreeMap<_, _> = halted
                 .into_iter()
                 .filter_map(|row| Some((row.partition, row.halt.map(|h| (h.cursor, h.kind))?)))
