@@ -1,6 +1,7 @@
 //! [`Service`]: opens accounts and records postings, so that every reply shows its own write.
 
 use std::collections::BTreeMap;
+use std::fmt::Display;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -11,7 +12,7 @@ use rederive::diesel::{AppendError, Database, Expected, SqliteEventLog};
 use rederive::{Await, AwaitError, Handle, Recorded};
 use serde::Serialize;
 
-use crate::audit::{self, Audit, Finding};
+use crate::audit::{self, Audit};
 use crate::books::{self, Account};
 use crate::derive::{self, LEDGER};
 use crate::event::{LedgerEvent, Posting};
@@ -115,18 +116,20 @@ impl Service {
 
     /// The totals of the ledger at a cursor that is not before any event replied to so far.
     pub(crate) async fn audit(&self) -> Result<Audit, Problem> {
+        let impossible = |why: &dyn Display| {
+            Problem::unavailable(format_args!("the ledger cannot be audited now: {why}"))
+        };
         let request = Await::caught_up(LEDGER).within(self.patience);
-        if let Err(error) = self.handle.wait(request).await {
-            return Err(Problem::unavailable(format_args!(
-                "the ledger cannot be audited now: {error}"
-            )));
+        // An error, too, when an account is halted: it lacks the effect of a posting whose other
+        // side may have arrived.
+        self.handle.wait(request).await.map_err(|error| impossible(&error))?;
+        let status = self.handle.status().await.into_iter().find(|of| of.reducer == LEDGER);
+        let status = status.ok_or_else(|| impossible(&"it is being stopped"))?;
+        if status.halted_partitions > 0 {
+            return Err(impossible(&"an account is halted"));
         }
-        match self.read(audit::audit).await? {
-            Finding::Exact(audit) => Ok(audit),
-            Finding::Halted { account, why } => Err(Problem::unavailable(format_args!(
-                "the ledger cannot be audited: the account {account:?} is halted: {why}"
-            ))),
-        }
+        let cursor = derive::number(&status.watermark).map_err(Problem::broken)?;
+        self.read(move |conn| audit::audit(conn, cursor)).await
     }
 
     /// Whether both accounts exist and neither balance could overflow.

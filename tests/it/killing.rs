@@ -11,7 +11,7 @@ use std::sync::Arc;
 use crate::fixture::{
     PATIENCE, World,
     bank::{Accounts, COPIES, Event},
-    notices::restarted,
+    notices::{fenced, restarted},
     on_every_store, status, until,
 };
 
@@ -185,11 +185,13 @@ async fn a_persistence_that_dies_during_a_registration_does_not_spoil_it(world: 
     let registering = handle.supervisor().send(late);
     kill(&handle, Victim::Persistence);
     world.probe.notified(restarted("persistence"), PATIENCE).await;
+    gate.open();
     let registered: Result<(), RegisterError> = registering.await.expect("it lives");
     assert_eq!(registered, Ok(()));
-    gate.open();
     handle.wait(Await::caught_up("accounts").and("copies")).await.expect("caught up");
     world.check();
     assert_eq!(world.store.inner().rows(&COPIES), world.rows());
     handle.stop().await;
+    // Nothing that the dead one had begun took the reducer away from its successor.
+    assert_eq!(world.probe.count(fenced), 0);
 }

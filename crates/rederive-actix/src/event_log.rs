@@ -24,7 +24,7 @@ use crate::{
         Woken,
     },
     observe::Observers,
-    worker::Worker,
+    worker::{Place, Worker},
 };
 
 /// Serves reads of the log, one at a time, on a thread of its own, and keeps the newest slices: one
@@ -234,7 +234,7 @@ impl<E: Send + Sync + 'static> Actor for EventLogActor<E> {
     type Context = Context<Self>;
 
     fn started(&mut self, ctx: &mut Context<Self>) {
-        match Worker::start("rederive-read", ()) {
+        match Worker::start("rederive-read", (), &Place::default()) {
             Ok(worker) => self.worker = Some(worker),
             Err(error) => {
                 log::error!(target: "rederive", "cannot start the reader thread: {error}");

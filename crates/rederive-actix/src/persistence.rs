@@ -16,7 +16,7 @@ use crate::{
     health::Health,
     message::{Abort, ActorEnded, Commit, Committed, Hurry, Open, OpenDone, Stop},
     observe::Observers,
-    worker::Worker,
+    worker::{Place, Worker},
 };
 
 /// Collects groups while the transaction before them runs, and settles all of them in the next:
@@ -28,6 +28,7 @@ pub(crate) struct Persistence {
     store: Arc<dyn Store>,
     config: Config,
     observers: Observers,
+    place: Place,
     worker: Option<Worker<Option<Box<dyn Writer>>>>,
     waiting: Vec<Waiting>,
     /// Those whose groups are in the settlement under way.
@@ -69,6 +70,7 @@ impl Persistence {
         store: Arc<dyn Store>,
         config: Config,
         observers: Observers,
+        place: Place,
         health: Health,
         guard: EndGuard<ActorEnded>,
     ) -> Self {
@@ -76,6 +78,7 @@ impl Persistence {
             store,
             config,
             observers,
+            place,
             worker: None,
             waiting: Vec::new(),
             settling: Vec::new(),
@@ -166,7 +169,7 @@ impl Actor for Persistence {
     type Context = Context<Self>;
 
     fn started(&mut self, ctx: &mut Context<Self>) {
-        match Worker::start("rederive-commit", None) {
+        match Worker::start("rederive-commit", None, &self.place) {
             Ok(worker) => self.worker = Some(worker),
             Err(error) => {
                 log::error!(target: "rederive", "cannot start the commit thread: {error}");

@@ -25,6 +25,7 @@ use crate::{
     registration::{DispatcherActor, LogActor, PersistenceActor, Registration, Shared},
     repair::{Retry, RetryError},
     status::{ReducerStatus, Report},
+    worker::Place,
 };
 
 /// Owns the tree of actors: one event-log actor per log, one persistence actor per store, one
@@ -39,6 +40,8 @@ pub struct Supervisor {
     dispatchers: HashMap<Arc<str>, Child<DispatcherActor>>,
     logs: HashMap<usize, Child<LogActor>>,
     stores: HashMap<StoreIdentity, Child<PersistenceActor>>,
+    /// The commit thread of each store, which outlives an actor that dies.
+    places: HashMap<StoreIdentity, Place>,
     directory: Directory,
     generation: u64,
     restarts: Restarts,
@@ -131,6 +134,7 @@ impl Supervisor {
             dispatchers: HashMap::new(),
             logs: HashMap::new(),
             stores: HashMap::new(),
+            places: HashMap::new(),
             directory: Directory::default(),
             generation: 0,
             restarts: Restarts::default(),
@@ -166,7 +170,10 @@ impl Supervisor {
             let (generation, guard) = self.guard(ActorKind::Persistence(identity), ctx);
             let Shared { config, observers } = self.shared.clone();
             let health = Health::default();
-            let addr = Persistence::new(store, config, observers, health.clone(), guard).start();
+            let place = self.places.entry(identity).or_default().clone();
+            let persistence =
+                Persistence::new(store, config, observers, place, health.clone(), guard);
+            let addr = persistence.start();
             let actor = PersistenceActor { addr, health };
             self.stores.insert(identity, Child { actor, generation });
         }

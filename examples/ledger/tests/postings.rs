@@ -5,15 +5,18 @@ use std::time::Duration;
 
 use actix_web::ResponseError;
 use actix_web::http::StatusCode;
+use rederive::Await;
 
 use super::{World, eventually, posting};
+use crate::derive::LEDGER;
+use crate::event::{LedgerEvent, Posting};
 use crate::problem::Problem;
 use crate::service::{Receipt, Service};
 
 /// Records all of them at the same time.
 async fn post_at_once(
     service: &Service,
-    postings: impl IntoIterator<Item = crate::event::Posting>,
+    postings: impl IntoIterator<Item = Posting>,
 ) -> Vec<Result<Receipt, Problem>> {
     let post = |posting| {
         let service = service.clone();
@@ -120,5 +123,51 @@ async fn what_is_recorded_but_not_visible_yet_is_said_and_stays_reserved() {
     eventually(async || world.service.post(posting("b", "a", 1)).await.is_ok()).await;
     eventually(async || world.service.post(posting("a", "b", 1)).await.is_ok()).await;
     assert_eq!(world.service.audit().await.unwrap().sum, 0);
+    world.end().await;
+}
+
+#[actix_web::test]
+async fn the_audit_is_exact_while_postings_are_made() {
+    let world = World::with_accounts(&["a", "b", "c", "d"]).await;
+    let ids = ["a", "b", "c", "d"];
+    let poster = {
+        let service = world.service.clone();
+        actix_web::rt::spawn(async move {
+            for round in 0..10 {
+                let postings =
+                    (0..40).map(|n| posting(ids[(n + round) % 4], ids[(n + 1) % 4], n as i64 + 1));
+                let postings = postings.filter(|posting| posting.from != posting.to);
+                for result in post_at_once(&service, postings).await {
+                    result.unwrap();
+                }
+            }
+        })
+    };
+    let (mut audits, mut cursor) = (0, 4);
+    while !poster.is_finished() {
+        let audit = world.service.audit().await.unwrap();
+        // Every event above the fourth is a posting.
+        assert_eq!((audit.sum, audit.accounts, audit.postings), (0, 4, audit.cursor - 4));
+        assert!(audit.cursor >= cursor);
+        (audits, cursor) = (audits + 1, audit.cursor);
+    }
+    poster.await.unwrap();
+    assert!(audits > 1);
+    world.end().await;
+}
+
+#[actix_web::test]
+async fn with_a_halted_account_nothing_is_claimed() {
+    let world = World::with_accounts(&["a", "b"]).await;
+    // As it cannot come about by way of requests.
+    let lost = vec![LedgerEvent::Posted(posting("a", "nobody", 5))];
+    let recorded = world.db.event_log().append(lost).await.unwrap();
+    world.handle.wait(Await::events(LEDGER, &recorded)).await.unwrap_err();
+
+    let problem = world.service.audit().await.unwrap_err();
+    assert_eq!(problem.status_code(), StatusCode::SERVICE_UNAVAILABLE, "{problem}");
+    // The others go on.
+    let receipt = world.service.post(posting("a", "b", 1)).await.unwrap();
+    assert_eq!((receipt.balances["a"], receipt.balances["b"]), (-6, 1));
     world.end().await;
 }
