@@ -124,7 +124,7 @@ impl<E: Send + Sync + 'static> EventLogActor<E> {
             && let Some(request) = self.queue.pop_front()
         {
             match request {
-                Request::Fetch(fetch) if let Some(fetched) = self.recent_slice(&fetch.after) => {
+                Request::Fetch(fetch) if let Some(fetched) = self.recent_slice(&fetch) => {
                     fetch.reply.do_send(fetched);
                 }
                 Request::Find(find) if let Some(event) = self.recent_event(&find.cursor) => {
@@ -135,13 +135,13 @@ impl<E: Send + Sync + 'static> EventLogActor<E> {
         }
     }
 
-    fn recent_slice(&self, after: &Cursor) -> Option<Fetched<E>> {
+    fn recent_slice(&self, Fetch { after, repair, .. }: &Fetch<E>) -> Option<Fetched<E>> {
         let found = self
             .recent
             .iter()
             .find(|recent| recent.after <= *after && *after < recent.slice.end)?;
         let at_head = found.slice.at_head && found.wakes == self.wakes;
-        Some(Fetched { slice: Arc::clone(&found.slice), at_head })
+        Some(Fetched { slice: Arc::clone(&found.slice), at_head, repair: repair.clone() })
     }
 
     fn recent_event(&self, cursor: &Cursor) -> Option<(Arc<Slice<E>>, usize)> {
@@ -180,7 +180,7 @@ impl<E: Send + Sync + 'static> EventLogActor<E> {
                     self.recent.truncate(RECENT_SLICES);
                 }
                 let at_head = slice.at_head && wakes == self.wakes;
-                fetch.reply.do_send(Fetched { slice, at_head });
+                fetch.reply.do_send(Fetched { slice, at_head, repair: fetch.repair });
             }
             (Request::Find(find), Answer::Event(event)) => {
                 // As a slice of its own, so that events are held in one way only.

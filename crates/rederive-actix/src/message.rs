@@ -9,8 +9,9 @@ use actix::{Message, Recipient};
 use rederive_core::{
     Cursor, Delivery, Group, Next, OpenError, Opened, PartitionId, Rejection, Settled, Slice,
 };
+use tokio::sync::oneshot;
 
-use crate::waiter::Waiter;
+use crate::{repair::RetryError, waiter::Waiter};
 
 macro_rules! messages {
     ($($(#[$doc:meta])* $name:ident $(<$e:ident>)?;)*) => {$(
@@ -44,6 +45,8 @@ pub(crate) struct NewEvents;
 /// dispatcher → event log: read what comes after a cursor.
 pub(crate) struct Fetch<E: Send + Sync + 'static> {
     pub(crate) after: Cursor,
+    /// Said again in the answer: for the repair of this partition, not to read on.
+    pub(crate) repair: Option<PartitionId>,
     pub(crate) reply: Recipient<Fetched<E>>,
 }
 
@@ -52,6 +55,8 @@ pub(crate) struct Fetched<E> {
     pub(crate) slice: Arc<Slice<E>>,
     /// The log held no more when it was read, and nothing has been heard since.
     pub(crate) at_head: bool,
+    /// As in the request.
+    pub(crate) repair: Option<PartitionId>,
 }
 
 /// dispatcher → event log: read the event at exactly this cursor.
@@ -104,6 +109,9 @@ pub(crate) struct Committed(pub(crate) Option<Settled>);
 /// dispatcher → partition dispatcher: what became of its commit.
 pub(crate) struct Answer(pub(crate) Result<(), Rejection>);
 
+/// dispatcher → partition dispatcher: you have all that was held; be halted no more.
+pub(crate) struct Recover;
+
 /// dispatcher → partition dispatcher: nothing is in flight; stop.
 pub(crate) struct Passivate;
 
@@ -143,6 +151,12 @@ pub(crate) enum Until {
     Head,
 }
 
+/// supervisor → dispatcher: repair a halted partition.
+pub(crate) struct RetryPartition {
+    pub(crate) partition: PartitionId,
+    pub(crate) reply: oneshot::Sender<Result<(), RetryError>>,
+}
+
 /// supervisor → persistence: we are stopping, so make no more pauses between attempts: what cannot
 /// be committed at once is given up.
 pub(crate) struct Hurry;
@@ -168,6 +182,6 @@ pub(crate) struct Abort;
 
 messages! {
     Open; OpenDone; Follow; Woken; NewEvents; Fetch<E>; Fetched<E>; Find<E>; Found<E>; Head; HeadIs;
-    Deliver<E>; Wait; Reduced; Commit; Committed; Answer; Passivate; PartitionEnded; ActorEnded;
-    WaitFor; Hurry; Stop; ActorStopped; Abort;
+    Deliver<E>; Wait; Reduced; Commit; Committed; Answer; Recover; Passivate; PartitionEnded; ActorEnded;
+    WaitFor; RetryPartition; Hurry; Stop; ActorStopped; Abort;
 }

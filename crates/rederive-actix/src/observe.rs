@@ -50,6 +50,9 @@ impl Observer for LogObserver {
                 "{reducer}: partition {partition} is halted: {halt}; \
                  its later events are held, other partitions go on"
             ),
+            Notice::Recovered { reducer, partition } => {
+                log::info!(target: TARGET, "{reducer}: partition {partition} is halted no more");
+            }
             Notice::CommitDelayed { reducers, attempt, delay, error } => log::warn!(
                 target: TARGET,
                 "commits of {} wait for the store, attempt {attempt}, next in {delay:?}: {error}",

@@ -10,7 +10,7 @@ use rederive_core::{
 use crate::{
     dispatcher::Dispatcher,
     ended::EndGuard,
-    message::{Answer, Deliver, PartitionEnded, Passivate, Reduced, Wait},
+    message::{Answer, Deliver, PartitionEnded, Passivate, Recover, Reduced, Wait},
     waiter::{Outcome, Waiter},
 };
 
@@ -28,6 +28,16 @@ pub(crate) struct PartitionDispatcher<E: Send + Sync + 'static> {
     pub(crate) guard: EndGuard<PartitionEnded>,
 }
 
+/// How a partition dispatcher begins.
+pub(crate) enum Begin {
+    /// Reducing what it is handed.
+    Active,
+    /// Holding it.
+    Halted(Arc<Halt>),
+    /// Reducing what was held.
+    Repair(Arc<Halt>),
+}
+
 impl<E: Send + Sync + 'static> PartitionDispatcher<E> {
     pub(crate) fn new(
         dispatcher: Addr<Dispatcher<E>>,
@@ -35,17 +45,22 @@ impl<E: Send + Sync + 'static> PartitionDispatcher<E> {
         partition: PartitionId,
         generation: u64,
         cursor: Cursor,
-        halt: Option<Arc<Halt>>,
+        begin: Begin,
         batch: usize,
     ) -> Self {
         let ended = PartitionEnded { partition: partition.clone(), generation };
+        let state = match begin {
+            Begin::Active => PartitionState::new(partition, cursor, None),
+            Begin::Halted(halt) => PartitionState::new(partition, cursor, Some(halt)),
+            Begin::Repair(halt) => PartitionState::repair(partition, cursor, halt),
+        };
         Self {
             guard: EndGuard::new(dispatcher.clone().recipient(), ended),
             dispatcher,
             reducer,
             generation,
             batch,
-            state: PartitionState::new(partition, cursor, halt),
+            state,
             waiters: Waiters::default(),
         }
     }
@@ -129,6 +144,15 @@ impl<E: Send + Sync + 'static> Handler<Wait> for PartitionDispatcher<E> {
     fn handle(&mut self, Wait { cursor, waiter }: Wait, _: &mut Context<Self>) {
         self.waiters.add(cursor, waiter, Waiter::is_gone);
         self.release();
+    }
+}
+
+impl<E: Send + Sync + 'static> Handler<Recover> for PartitionDispatcher<E> {
+    type Result = ();
+
+    fn handle(&mut self, _: Recover, _: &mut Context<Self>) {
+        let next = self.state.recover();
+        self.tell(next);
     }
 }
 

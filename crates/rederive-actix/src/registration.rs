@@ -11,7 +11,7 @@ use crate::{
     ended::EndGuard,
     event_log::EventLogActor,
     health::Health,
-    message::{Abort, ActorEnded, Stop, WaitFor},
+    message::{Abort, ActorEnded, RetryPartition, Stop, WaitFor},
     observe::Observers,
     persistence::Persistence,
     ready::Ready,
@@ -87,6 +87,7 @@ pub(crate) struct PersistenceActor {
 pub(crate) struct DispatcherActor {
     pub(crate) wait_for: Recipient<WaitFor>,
     pub(crate) report: Recipient<Report>,
+    pub(crate) retry: Recipient<RetryPartition>,
     pub(crate) stop: Recipient<Stop>,
     pub(crate) abort: Recipient<Abort>,
     #[cfg(feature = "chaos")]
@@ -171,6 +172,7 @@ impl<E: Send + Sync + 'static> Register for Typed<E> {
             },
             wait_for: addr.clone().recipient(),
             report: addr.clone().recipient(),
+            retry: addr.clone().recipient(),
             stop: addr.clone().recipient(),
             abort: addr.recipient(),
         })

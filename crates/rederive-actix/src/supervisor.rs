@@ -18,11 +18,12 @@ use crate::{
     config::Config,
     ended::EndGuard,
     health::Health,
-    message::{Abort, ActorEnded, ActorKind, ActorStopped, Hurry, Stop},
+    message::{Abort, ActorEnded, ActorKind, ActorStopped, Hurry, RetryPartition, Stop},
     observe::Observers,
     persistence::Persistence,
     ready::Ready,
     registration::{DispatcherActor, LogActor, PersistenceActor, Registration, Shared},
+    repair::{Retry, RetryError},
     status::{ReducerStatus, Report},
     worker::Place,
 };
@@ -330,6 +331,29 @@ impl Handler<Status> for Supervisor {
             }
             statuses.sort_by(|a: &ReducerStatus, b| a.reducer.cmp(&b.reducer));
             statuses
+        })
+    }
+}
+
+impl Handler<Retry> for Supervisor {
+    type Result = ResponseFuture<Result<(), RetryError>>;
+
+    fn handle(
+        &mut self,
+        Retry { reducer, partition }: Retry,
+        _: &mut Context<Self>,
+    ) -> Self::Result {
+        let known = self.registrations.contains_key(&*reducer);
+        let dispatcher = self.dispatchers.get(&*reducer).map(|child| child.actor.retry.clone());
+        Box::pin(async move {
+            if !known {
+                return Err(RetryError::UnknownReducer { name: reducer });
+            }
+            let (reply, repaired) = oneshot::channel();
+            if let Some(dispatcher) = dispatcher {
+                dispatcher.do_send(RetryPartition { partition, reply });
+            }
+            repaired.await.unwrap_or(Err(RetryError::Interrupted))
         })
     }
 }

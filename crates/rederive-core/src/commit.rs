@@ -15,8 +15,23 @@ pub struct PartitionCommit {
     pub steps: Steps,
     /// Where the partition stands afterwards: the last step's cursor if there is one.
     pub cursor: Cursor,
-    /// Set when the partition halts after these steps.
+    /// Set when the partition halts after these steps, or is halted and being repaired.
     pub halt: Option<Halt>,
+    /// Whether this is part of repairing a halted partition.
+    pub repair: Repair,
+}
+
+/// How a commit relates to the repair of a halted partition.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Repair {
+    /// It does not.
+    #[default]
+    None,
+    /// The partition is catching up with the events that were held. It is still recorded as halted:
+    /// the low watermark has passed those events and does not describe it.
+    Going,
+    /// The partition has caught up: it is recorded as halted no more.
+    Done,
 }
 
 /// Commits of one reducer that may share a transaction, and how far they bring its low watermark.

@@ -27,7 +27,7 @@ pub mod waiters;
 pub mod observer;
 pub mod memory;
 
-pub use commit::{Group, PartitionCommit};
+pub use commit::{Group, PartitionCommit, Repair};
 pub use cursor::{Cursor, CursorKind, InvalidCursor};
 pub use error::{Failure, FailureKind, Halt, ReduceError};
 pub use event::{Recorded, Timestamp};

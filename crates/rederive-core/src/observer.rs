@@ -67,6 +67,13 @@ pub enum Notice {
         /// Why.
         halt: Arc<Halt>,
     },
+    /// A halted partition has caught up with its events again, and that is stored.
+    Recovered {
+        /// The reducer.
+        reducer: Arc<str>,
+        /// The partition.
+        partition: PartitionId,
+    },
     /// A partition dispatcher was started.
     Activated {
         /// The reducer.

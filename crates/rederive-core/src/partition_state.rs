@@ -5,8 +5,8 @@ use std::{collections::VecDeque, sync::Arc};
 use smallvec::SmallVec;
 
 use crate::{
-    Cursor, Failure, Halt, PartitionCommit, PartitionId, Recorded, Reducer, Rejection, Slice,
-    Timestamp, reduce,
+    Cursor, Failure, Halt, PartitionCommit, PartitionId, Recorded, Reducer, Rejection, Repair,
+    Slice, Timestamp, reduce,
 };
 
 /// The state machine of one partition: buffer events, reduce them, have one commit in flight, halt.
@@ -19,6 +19,8 @@ pub struct PartitionState<E> {
     partition: PartitionId,
     cursor: Cursor,
     halt: Option<Arc<Halt>>,
+    /// The halt that is being repaired.
+    repairing: Option<Arc<Halt>>,
     buffer: VecDeque<Delivery<E>>,
     in_flight: Option<InFlight>,
 }
@@ -53,13 +55,22 @@ pub enum Next {
 struct InFlight {
     cursor: Cursor,
     halt: Option<Halt>,
+    repair: Repair,
     settles: Settles,
 }
 
 impl<E: Send + Sync + 'static> PartitionState<E> {
     /// A partition that stands at `cursor`.
     pub fn new(partition: PartitionId, cursor: Cursor, halt: Option<Arc<Halt>>) -> Self {
-        Self { partition, cursor, halt, buffer: VecDeque::new(), in_flight: None }
+        let buffer = VecDeque::new();
+        Self { partition, cursor, halt, repairing: None, buffer, in_flight: None }
+    }
+
+    /// A halted partition that stands at `cursor` and is to be repaired: it reduces the event that
+    /// halted it and those that were held since, as they are delivered, until
+    /// [`recover`](Self::recover).
+    pub fn repair(partition: PartitionId, cursor: Cursor, halt: Arc<Halt>) -> Self {
+        Self { repairing: Some(halt), ..Self::new(partition, cursor, None) }
     }
 
     /// The partition.
@@ -119,20 +130,47 @@ impl<E: Send + Sync + 'static> PartitionState<E> {
             self.cursor = cursor;
             return Next::Settled(settles);
         }
+        let (halt, repair) = match (reduction.failure, &self.repairing) {
+            (Some(failure), _) => (Some(self.halt_of(failure, now())), Repair::None),
+            (None, Some(repairing)) => (Some(Halt::clone(repairing)), Repair::Going),
+            (None, None) => (None, Repair::None),
+        };
         let commit = PartitionCommit {
             partition: self.partition.clone(),
             ops: reduction.ops,
             steps: reduction.steps,
             cursor,
-            halt: reduction.failure.map(|failure| Halt::new(failure, 1, now())),
+            halt,
+            repair,
         };
         self.send(commit, settles)
+    }
+
+    /// All that was held has been delivered and settled: the partition is halted no more, once what
+    /// this returns is committed. What is delivered from now on is reduced after that.
+    pub fn recover(&mut self) -> Next {
+        if self.in_flight.is_some() || self.halt.is_some() {
+            return Next::Wait;
+        }
+        let commit = PartitionCommit {
+            partition: self.partition.clone(),
+            ops: Vec::new(),
+            steps: SmallVec::new(),
+            cursor: self.cursor.clone(),
+            halt: None,
+            repair: Repair::Done,
+        };
+        self.send(commit, Settles::new())
     }
 
     /// The commit in flight is in the store.
     pub fn committed(&mut self) {
         if let Some(done) = self.in_flight.take() {
             self.cursor = done.cursor;
+            if done.repair == Repair::Going {
+                return;
+            }
+            self.repairing = None;
             self.halt = done.halt.map(Arc::new);
         }
     }
@@ -150,15 +188,24 @@ impl<E: Send + Sync + 'static> PartitionState<E> {
             ops: Vec::new(),
             steps: SmallVec::new(),
             cursor: self.cursor.clone(),
-            halt: Some(Halt::new(Failure { cursor, kind, message }, 1, now())),
+            halt: Some(self.halt_of(Failure { cursor, kind, message }, now())),
+            repair: Repair::None,
         };
         self.send(commit, failed.settles)
+    }
+
+    /// The halt that a failure leads to: another attempt, if it is the event being repaired.
+    fn halt_of(&self, failure: Failure, now: Timestamp) -> Halt {
+        let before = self.repairing.as_ref().filter(|halt| halt.cursor == failure.cursor);
+        let attempts = before.map_or(0, |halt| halt.attempts);
+        Halt::new(failure, attempts.saturating_add(1), now)
     }
 
     fn send(&mut self, commit: PartitionCommit, settles: Settles) -> Next {
         self.in_flight = Some(InFlight {
             cursor: commit.cursor.clone(),
             halt: commit.halt.clone(),
+            repair: commit.repair,
             settles: settles.clone(),
         });
         Next::Commit(commit, settles)

@@ -9,6 +9,7 @@ use std::{
 
 use crate::{
     Cursor, FailureKind, Group,
+    commit::Repair,
     error::panic_message,
     store::{CommitError, PartitionWrite, ReducerWrite, Revision, Writer},
 };
@@ -233,14 +234,15 @@ impl Settlement {
                 let to = if steps.is_empty() { from } else { ends(steps.end - 1) };
                 let cursor =
                     if last { &commit.cursor } else { &commit.steps[steps.end - 1].cursor };
-                let halt = commit.halt.as_ref().filter(|_| last);
+                let halts = last || commit.repair == Repair::Going;
+                let halt = commit.halt.as_ref().filter(|_| halts);
                 PartitionWrite {
                     partition: &commit.partition,
                     ops: &commit.ops[from..to],
                     cursor,
                     guard: commit.steps.get(steps.start).map(|step| &step.cursor),
                     halt,
-                    record: halt.is_some() || cursor > watermark,
+                    record: halt.is_some() || commit.repair == Repair::Done || cursor > watermark,
                 }
             })
             .collect();

@@ -4,9 +4,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use actix::{Addr, MailboxError};
 use rederive_actix::{
-    Await, AwaitError, Awaited, ReducerStatus, RegisterError, Registration, Shutdown, Status,
-    Supervisor,
+    Await, AwaitError, Awaited, ReducerStatus, RegisterError, Registration, Retry, RetryError,
+    Shutdown, Status, Supervisor,
 };
+use rederive_core::PartitionId;
 
 use crate::home::Home;
 
@@ -55,6 +56,19 @@ impl Handle {
     /// [`RegisterError`]; nothing was changed.
     pub async fn register(&self, registration: Registration) -> Result<(), RegisterError> {
         self.0.supervisor.send(registration).await.unwrap_or(Err(RegisterError::Stopped))
+    }
+
+    /// Tries a halted partition again; see [`Retry`].
+    ///
+    /// # Errors
+    /// [`RetryError`] when it is not repaired: each variant says what was done.
+    pub async fn retry(
+        &self,
+        reducer: impl Into<String>,
+        partition: impl Into<PartitionId>,
+    ) -> Result<(), RetryError> {
+        let retry = Retry { reducer: reducer.into(), partition: partition.into() };
+        self.0.supervisor.send(retry).await.unwrap_or(Err(RetryError::Interrupted))
     }
 
     /// How every reducer is doing, in the order of their names; nothing when stopped.

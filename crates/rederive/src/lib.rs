@@ -13,7 +13,7 @@ pub use rederive_actix::chaos;
 #[doc(inline)]
 pub use rederive_actix::{
     Activity, Await, AwaitError, Awaited, Config, Delay, LogObserver, Outcome, ReducerStatus,
-    RegisterError, Registration, Reply, Shutdown, Status, Supervisor,
+    RegisterError, Registration, Reply, Retry, RetryError, Shutdown, Status, Supervisor,
 };
 #[doc(inline)]
 pub use rederive_core as core;

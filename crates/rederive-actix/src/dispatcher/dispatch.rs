@@ -3,12 +3,12 @@
 use std::{sync::Arc, time::Instant};
 
 use actix::{Actor, Addr, AsyncContext, Context, Handler};
-use rederive_core::{Blocked, Cursor, Delivery, Halt, Notice, PartitionId, Slice, Undecodable};
+use rederive_core::{Blocked, Cursor, Delivery, Notice, PartitionId, Slice, Undecodable};
 
 use super::{Dispatcher, Links, Phase, flow::Dispatched, index_of};
 use crate::{
     message::{Deliver, Fetched, Passivate},
-    partition_dispatcher::{PartitionDispatcher, partitions_of},
+    partition_dispatcher::{Begin, PartitionDispatcher, partitions_of},
     waiter::Outcome,
 };
 
@@ -16,6 +16,10 @@ impl<E: Send + Sync + 'static> Handler<Fetched<E>> for Dispatcher<E> {
     type Result = ();
 
     fn handle(&mut self, fetched: Fetched<E>, ctx: &mut Context<Self>) {
+        if let Some(partition) = fetched.repair {
+            self.deliver_held(&partition, &fetched.slice, ctx);
+            return;
+        }
         self.flow.fetching = false;
         if !matches!(self.phase, Phase::Running) {
             return;
@@ -75,7 +79,9 @@ impl<E: Send + Sync + 'static> Dispatcher<E> {
                 } else {
                     touched.push(partition.clone());
                     let id = partition.clone();
-                    let start = |generation, cursor| links.start(ctx, id, generation, cursor, None);
+                    let start = |generation, cursor| {
+                        links.start(ctx, id, generation, cursor, Begin::Active)
+                    };
                     let route = self.routes.activate(partition, watermark, start);
                     route.batch.push(index);
                 }
@@ -136,7 +142,7 @@ impl<E: Send + Sync + 'static> Links<E> {
         partition: PartitionId,
         generation: u64,
         cursor: Cursor,
-        halt: Option<Arc<Halt>>,
+        begin: Begin,
     ) -> Addr<PartitionDispatcher<E>> {
         let (reducer, id) = (Arc::clone(&self.name), partition.clone());
         self.observers.tell(&Notice::Activated { reducer, partition: id });
@@ -146,7 +152,7 @@ impl<E: Send + Sync + 'static> Links<E> {
             partition,
             generation,
             cursor,
-            halt,
+            begin,
             self.config.batch,
         )
         .start()

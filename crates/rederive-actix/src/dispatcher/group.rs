@@ -3,7 +3,7 @@
 use std::{collections::HashMap, sync::Arc};
 
 use rederive_core::{
-    Cursor, Group, Halt, PartitionCommit, PartitionId, Revision, Settles, Watermark,
+    Cursor, Group, Halt, PartitionCommit, PartitionId, Repair, Revision, Settles, Watermark,
 };
 
 /// Collects commits while a group is under way, so that the next group holds all of them.
@@ -26,6 +26,7 @@ pub(super) struct UnderWay {
     pub(super) cursor: Cursor,
     pub(super) events: usize,
     pub(super) halt: Option<Arc<Halt>>,
+    pub(super) repair: Repair,
     pub(super) settles: Settles,
 }
 
@@ -88,6 +89,7 @@ impl Grouping {
                 cursor: commit.cursor.clone(),
                 events: commit.steps.len(),
                 halt: commit.halt.clone().map(Arc::new),
+                repair: commit.repair,
                 settles: of_commit,
             });
             commits.push(commit);

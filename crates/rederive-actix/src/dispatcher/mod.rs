@@ -4,6 +4,7 @@ mod dispatch;
 mod flow;
 mod group;
 mod recover;
+mod repair;
 mod route;
 mod settle;
 mod status;
@@ -45,6 +46,7 @@ pub(crate) struct Dispatcher<E: Send + Sync + 'static> {
     flow: Flow<E>,
     routes: Routes<Addr<PartitionDispatcher<E>>>,
     grouping: Grouping,
+    repairs: repair::Repairs<Addr<PartitionDispatcher<E>>>,
     flush_scheduled: bool,
     /// Whether observers know that we are caught up.
     caught_up: bool,
@@ -93,6 +95,7 @@ impl<E: Send + Sync + 'static> Dispatcher<E> {
             flow: Flow::new(Cursor::Start, links.config.window),
             routes: Routes::new(Vec::new()),
             grouping: Grouping::default(),
+            repairs: repair::Repairs::default(),
             flush_scheduled: false,
             caught_up: false,
             future: Waiters::default(),
@@ -129,6 +132,7 @@ impl<E: Send + Sync + 'static> Dispatcher<E> {
             self.flow.at_head = true;
             self.links.log_actor.do_send(Fetch {
                 after: self.flow.position.clone(),
+                repair: None,
                 reply: ctx.address().recipient(),
             });
         }
@@ -166,6 +170,7 @@ impl<E: Send + Sync + 'static> Dispatcher<E> {
         self.links.observers.tell(&Notice::Fenced { reducer: Arc::clone(&self.links.name) });
         self.dismiss(&Outcome::Fenced);
         self.grouping = Grouping::default();
+        self.repairs.clear();
         self.routes.clear();
         if matches!(self.phase, Phase::Stopping(_)) {
             self.stop(ctx);
@@ -196,7 +201,7 @@ impl<E: Send + Sync + 'static> Dispatcher<E> {
 
     fn stop(&mut self, ctx: &mut Context<Self>) {
         self.guard.disarm();
-        for partition in self.routes.clear() {
+        for partition in self.routes.clear().into_iter().chain(self.repairs.clear()) {
             partition.do_send(crate::message::Passivate);
         }
         let reducer = Arc::clone(&self.links.name);
@@ -271,6 +276,7 @@ impl<E: Send + Sync + 'static> Handler<OpenDone> for Dispatcher<E> {
         let sweep = sweep.clamp(Duration::from_millis(10), Duration::from_secs(5));
         ctx.run_interval(sweep, |this, _| this.passivate());
         self.resume_waits(ctx);
+        self.resume_repairs(ctx);
         self.read_on(ctx);
     }
 }

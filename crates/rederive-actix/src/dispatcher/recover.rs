@@ -7,8 +7,8 @@ use rederive_core::{Delivery, Notice, PartitionId, Settles};
 
 use super::{Dispatcher, flow::Dispatched};
 use crate::{
-    message::{Deliver, PartitionEnded},
-    partition_dispatcher::partitions_of,
+    message::{Deliver, PartitionEnded, Recover},
+    partition_dispatcher::{Begin, partitions_of},
 };
 
 impl<E: Send + Sync + 'static> Handler<PartitionEnded> for Dispatcher<E> {
@@ -17,7 +17,10 @@ impl<E: Send + Sync + 'static> Handler<PartitionEnded> for Dispatcher<E> {
     fn handle(&mut self, ended: PartitionEnded, ctx: &mut Context<Self>) {
         let PartitionEnded { partition, generation } = ended;
         let under_way = self.grouping.forget(&partition, generation);
-        let Some(route) = self.routes.of_generation(&partition, generation) else { return };
+        let Some(route) = self.routes.of_generation(&partition, generation) else {
+            self.repair_ended(&partition, generation);
+            return;
+        };
         if under_way {
             // Where the partition stands is known once its commit is answered.
             route.lost = true;
@@ -35,15 +38,20 @@ impl<E: Send + Sync + 'static> Dispatcher<E> {
         let generation = self.routes.next_generation();
         let halt = self.routes.halt(partition).cloned();
         let halted = halt.is_some();
+        let begin = halt.map_or(Begin::Active, Begin::Halted);
         let Some(route) = self.routes.get_mut(partition) else { return };
         self.links.observers.tell(&Notice::Restarted {
             reducer: Some(Arc::clone(&self.links.name)),
             actor: "partition dispatcher",
         });
         let (id, cursor) = (partition.clone(), route.cursor.clone());
-        route.addr = self.links.start(ctx, id, generation, cursor, halt);
+        route.addr = self.links.start(ctx, id, generation, cursor, begin);
         route.generation = generation;
         route.lost = false;
+        if route.recovering {
+            // Before anything else: until that is stored, a restart would take it for halted.
+            route.addr.do_send(Recover);
+        }
         // What the store already has need not be delivered, and what a halted partition holds
         // neither: it is settled.
         let mut settled = Settles::new();

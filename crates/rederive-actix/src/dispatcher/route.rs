@@ -36,6 +36,8 @@ pub(super) struct Route<A> {
     pub(super) batch: SmallVec<[u32; 4]>,
     /// The actor has died while a commit of it was under way; what becomes of that is awaited.
     pub(super) lost: bool,
+    /// It was halted and is repaired, and that is not stored yet.
+    pub(super) recovering: bool,
     idle_since: Instant,
     queued: bool,
 }
@@ -145,10 +147,55 @@ impl<A> Routes<A> {
             unsettled: Settles::new(),
             batch: SmallVec::new(),
             lost: false,
+            recovering: false,
             idle_since: Instant::now(),
             queued: false,
         };
         self.active.entry(partition).insert_entry(route).into_mut()
+    }
+
+    /// Takes the actor that has repaired the partition as its actor: the partition is halted no more.
+    pub(super) fn adopt(
+        &mut self,
+        partition: PartitionId,
+        addr: A,
+        generation: u64,
+        cursor: Cursor,
+    ) {
+        if self.standing.remove(&partition).is_some_and(|standing| standing.halt.is_some()) {
+            self.halted = self.halted.saturating_sub(1);
+        }
+        let route = Route {
+            addr,
+            generation,
+            cursor,
+            unsettled: Settles::new(),
+            batch: SmallVec::new(),
+            lost: false,
+            recovering: true,
+            idle_since: Instant::now(),
+            queued: false,
+        };
+        self.active.insert(partition, route);
+    }
+
+    /// Takes the actor of an idle partition away; `None` if it has none or is busy.
+    pub(super) fn take_idle(&mut self, partition: &PartitionId) -> Option<A> {
+        let idle = |route: &Route<A>| route.unsettled.is_empty() && !route.lost;
+        if !self.active.get(partition).is_some_and(idle) {
+            return None;
+        }
+        self.active.remove(partition).map(|route| route.addr)
+    }
+
+    /// The halted partitions whose repair was interrupted: they stand at or above the event that
+    /// halted them.
+    pub(super) fn half_repaired(&self) -> Vec<PartitionId> {
+        let begun = |standing: &Standing| {
+            standing.halt.as_ref().is_some_and(|halt| halt.cursor <= standing.cursor)
+        };
+        let partitions = self.standing.iter().filter(|(_, standing)| begun(standing));
+        partitions.map(|(partition, _)| partition.clone()).collect()
     }
 
     /// The next generation, for an actor that replaces one that died.
@@ -180,7 +227,7 @@ impl<A> Routes<A> {
         let mut passivated = Vec::new();
         while let Some((partition, queued_at)) = self.idle.pop_front() {
             let Some(route) = self.active.get_mut(&partition) else { continue };
-            if !route.unsettled.is_empty() || route.lost {
+            if !route.unsettled.is_empty() || route.lost || route.recovering {
                 // Busy: it is queued again when it becomes idle.
                 route.queued = false;
                 continue;

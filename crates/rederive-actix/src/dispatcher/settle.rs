@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Instant};
 
 use actix::{AsyncContext, Context, Handler};
-use rederive_core::{Next, Notice, PartitionId, Settled, Settles};
+use rederive_core::{Next, Notice, PartitionCommit, PartitionId, Repair, Settled, Settles};
 
 use super::{Dispatcher, Phase, group::UnderWay};
 use crate::{
@@ -23,7 +23,10 @@ impl<E: Send + Sync + 'static> Handler<Reduced> for Dispatcher<E> {
 
     fn handle(&mut self, reduced: Reduced, ctx: &mut Context<Self>) {
         let Reduced { partition, generation, cursor, next } = reduced;
-        let Some(route) = self.routes.of_generation(&partition, generation) else { return };
+        let Some(route) = self.routes.of_generation(&partition, generation) else {
+            self.held_reduced(&partition, generation, cursor, next, ctx);
+            return;
+        };
         if route.lost {
             return;
         }
@@ -35,11 +38,7 @@ impl<E: Send + Sync + 'static> Handler<Reduced> for Dispatcher<E> {
                 self.after_settling(ctx);
             }
             Next::Commit(commit, settles) => {
-                self.grouping.push(generation, commit, settles);
-                if !self.flush_scheduled && !self.grouping.is_under_way() {
-                    self.flush_scheduled = true;
-                    ctx.notify(Flush);
-                }
+                self.commit(generation, commit, settles, ctx);
             }
         }
     }
@@ -77,6 +76,21 @@ impl<E: Send + Sync + 'static> Handler<Committed> for Dispatcher<E> {
 }
 
 impl<E: Send + Sync + 'static> Dispatcher<E> {
+    /// Has this committed with the next group.
+    pub(super) fn commit(
+        &mut self,
+        generation: u64,
+        commit: PartitionCommit,
+        settles: Settles,
+        ctx: &mut Context<Self>,
+    ) {
+        self.grouping.push(generation, commit, settles);
+        if !self.flush_scheduled && !self.grouping.is_under_way() {
+            self.flush_scheduled = true;
+            ctx.notify(Flush);
+        }
+    }
+
     fn send_group(&mut self, even_empty: bool, ctx: &Context<Self>) {
         let group = self.grouping.next(
             &self.links.name,
@@ -109,8 +123,16 @@ impl<E: Send + Sync + 'static> Dispatcher<E> {
         let only_watermark = commits.is_empty();
         for (commit, result) in commits.into_iter().zip(settled.results) {
             let Some(result) = result else { continue };
-            let UnderWay { partition, generation, cursor, halt, settles, .. } = commit;
-            let Some(route) = self.routes.of_generation(&partition, generation) else { continue };
+            let Some(route) = self.routes.of_generation(&commit.partition, commit.generation)
+            else {
+                if result.is_ok() {
+                    partitions += 1;
+                    events += commit.events;
+                }
+                self.held_answered(commit, result, ctx);
+                continue;
+            };
+            let UnderWay { partition, cursor, halt, settles, .. } = commit;
             let lost = route.lost;
             match result {
                 Ok(()) => {
@@ -119,6 +141,9 @@ impl<E: Send + Sync + 'static> Dispatcher<E> {
                     route.cursor = cursor.clone();
                     if !lost {
                         route.addr.do_send(Answer(Ok(())));
+                    }
+                    if commit.repair == Repair::Done {
+                        self.recovered(&partition);
                     }
                     if let Some(halt) = halt {
                         self.halted(&partition, cursor, halt);
@@ -147,7 +172,7 @@ impl<E: Send + Sync + 'static> Dispatcher<E> {
         }
     }
 
-    fn halted(
+    pub(super) fn halted(
         &mut self,
         partition: &PartitionId,
         cursor: rederive_core::Cursor,
@@ -187,6 +212,7 @@ impl<E: Send + Sync + 'static> Dispatcher<E> {
             let (reducer, watermark) = (Arc::clone(&self.links.name), watermark.clone());
             self.links.observers.tell(&Notice::CaughtUp { reducer, watermark });
         }
+        self.begin_repairs(ctx);
         self.read_on(ctx);
         self.stop_if_drained(ctx);
     }

@@ -29,7 +29,14 @@ fn commit_of(partition: &str, events: impl IntoIterator<Item = (u64, usize)>) ->
         steps.push(Step { cursor: event.into(), ops_end: ops.len() });
     }
     let cursor = steps.last().map(|step| step.cursor.clone()).unwrap_or_default();
-    PartitionCommit { partition: partition.into(), ops, steps, cursor, halt: None }
+    PartitionCommit {
+        partition: partition.into(),
+        ops,
+        steps,
+        cursor,
+        halt: None,
+        repair: Repair::None,
+    }
 }
 
 /// A commit of these events, each with one op.

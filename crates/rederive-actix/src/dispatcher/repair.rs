@@ -1,0 +1,288 @@
+//! Repairing halted partitions: what they hold is read again and reduced, beside the reading of what
+//! is new.
+//!
+//! A repair has an actor of its own, which the dispatcher keeps apart from the routes: to all others
+//! the partition is halted, and what arrives for it is held. Its commits record it as halted at an
+//! ever later cursor. When there is nothing left that was dispatched and held, the actor becomes the
+//! partition's route, from one message to the next, and first of all has it recorded as halted no
+//! more.
+
+use std::{collections::HashMap, sync::Arc, time::Instant};
+
+use actix::{AsyncContext, Context, Handler};
+use rederive_core::{
+    Blocked, Cursor, Delivery, Next, Notice, PartitionId, Rejection, Repair, Slice,
+};
+use smallvec::SmallVec;
+use tokio::sync::oneshot;
+
+use super::{Dispatcher, Phase, group::UnderWay};
+use crate::{
+    message::{Answer, Deliver, Fetch, Passivate, Recover, RetryPartition},
+    partition_dispatcher::{Begin, partitions_of},
+    repair::RetryError,
+};
+
+/// The number of a slice that the watermark does not track.
+const UNTRACKED: u64 = u64::MAX;
+
+type Reply = oneshot::Sender<Result<(), RetryError>>;
+
+/// The repairs that are wanted or under way. `A` is the address of an actor.
+pub(super) struct Repairs<A> {
+    /// To begin once the partition has no events in flight.
+    wanted: Vec<(PartitionId, Vec<Reply>)>,
+    going: HashMap<PartitionId, Going<A>>,
+    /// Those who wait until it is stored that their partition is halted no more.
+    recovering: HashMap<PartitionId, Vec<Reply>>,
+}
+
+/// A repair under way.
+struct Going<A> {
+    addr: A,
+    generation: u64,
+    /// Where the partition stands.
+    cursor: Cursor,
+    /// What was held up to here has been delivered.
+    position: Cursor,
+    replies: Vec<Reply>,
+}
+
+impl<A> Default for Repairs<A> {
+    fn default() -> Self {
+        Self { wanted: Vec::new(), going: HashMap::new(), recovering: HashMap::new() }
+    }
+}
+
+impl<A> Repairs<A> {
+    /// Gives everything up; those who wait are told by their replies being dropped.
+    pub(super) fn clear(&mut self) -> Vec<A> {
+        self.wanted.clear();
+        self.recovering.clear();
+        self.going.drain().map(|(_, going)| going.addr).collect()
+    }
+
+    fn of_generation(&mut self, partition: &PartitionId, generation: u64) -> Option<&mut Going<A>> {
+        self.going.get_mut(partition).filter(|going| going.generation == generation)
+    }
+}
+
+fn tell(replies: Vec<Reply>, result: &Result<(), RetryError>) {
+    for reply in replies {
+        // Whoever asked may have gone.
+        let _ = reply.send(result.clone());
+    }
+}
+
+impl<E: Send + Sync + 'static> Handler<RetryPartition> for Dispatcher<E> {
+    type Result = ();
+
+    fn handle(&mut self, retry: RetryPartition, ctx: &mut Context<Self>) {
+        let RetryPartition { partition, reply } = retry;
+        if !matches!(self.phase, Phase::Running | Phase::Blocked(_)) {
+            tell(vec![reply], &Err(RetryError::Interrupted));
+        } else if let Some(replies) = self.repairs.recovering.get_mut(&partition) {
+            replies.push(reply);
+        } else if let Some(going) = self.repairs.going.get_mut(&partition) {
+            going.replies.push(reply);
+        } else if self.routes.halt(&partition).is_none() {
+            tell(vec![reply], &Err(RetryError::NotHalted));
+        } else {
+            self.repairs.wanted.push((partition, vec![reply]));
+            self.begin_repairs(ctx);
+        }
+    }
+}
+
+impl<E: Send + Sync + 'static> Dispatcher<E> {
+    /// Goes on with the repairs that a stop or a crash has interrupted.
+    pub(super) fn resume_repairs(&mut self, ctx: &Context<Self>) {
+        let partitions = self.routes.half_repaired();
+        self.repairs.wanted.extend(partitions.into_iter().map(|partition| (partition, Vec::new())));
+        self.begin_repairs(ctx);
+    }
+
+    /// Begins the repairs that are wanted, where the partition's former actor has nothing in flight.
+    pub(super) fn begin_repairs(&mut self, ctx: &Context<Self>) {
+        if !matches!(self.phase, Phase::Running | Phase::Blocked(_)) {
+            return;
+        }
+        for (partition, replies) in std::mem::take(&mut self.repairs.wanted) {
+            if let Some(going) = self.repairs.going.get_mut(&partition) {
+                going.replies.extend(replies);
+                continue;
+            }
+            if let Some(former) = self.routes.take_idle(&partition) {
+                former.do_send(Passivate);
+            }
+            if self.routes.get(&partition).is_some() {
+                self.repairs.wanted.push((partition, replies));
+                continue;
+            }
+            let standing = self.routes.standing(&partition).cloned();
+            let Some((cursor, halt)) = standing.and_then(|it| Some((it.cursor, it.halt?))) else {
+                tell(replies, &Err(RetryError::NotHalted));
+                continue;
+            };
+            let generation = self.routes.next_generation();
+            let (id, begin) = (partition.clone(), Begin::Repair(halt));
+            let addr = self.links.start(ctx, id, generation, cursor.clone(), begin);
+            let position = cursor.clone();
+            let going = Going { addr, generation, cursor, position, replies };
+            self.repairs.going.insert(partition.clone(), going);
+            self.read_held(&partition, ctx);
+        }
+    }
+
+    /// Reads on for a repair, or ends it when nothing is left that was dispatched and held.
+    fn read_held(&mut self, partition: &PartitionId, ctx: &Context<Self>) {
+        let Some(going) = self.repairs.going.get(partition) else { return };
+        if matches!(self.phase, Phase::Stopping(_)) {
+            // How far it came is stored.
+            return;
+        }
+        if going.position < self.flow.position {
+            self.links.log_actor.do_send(Fetch {
+                after: going.position.clone(),
+                repair: Some(partition.clone()),
+                reply: ctx.address().recipient(),
+            });
+            return;
+        }
+        // From here on, what is dispatched is delivered to it, behind this message.
+        if let Some(Going { addr, generation, cursor, replies, .. }) =
+            self.repairs.going.remove(partition)
+        {
+            addr.do_send(Recover);
+            self.routes.adopt(partition.clone(), addr, generation, cursor);
+            self.repairs.recovering.insert(partition.clone(), replies);
+        }
+    }
+
+    /// Delivers what a slice holds of the partition, up to where we have dispatched.
+    pub(super) fn deliver_held(
+        &mut self,
+        partition: &PartitionId,
+        slice: &Arc<Slice<E>>,
+        ctx: &Context<Self>,
+    ) {
+        let Some(going) = self.repairs.going.get_mut(partition) else { return };
+        let read_on = slice.end > going.position;
+        if let (false, Some(undecodable)) = (read_on, &slice.undecodable) {
+            let error = Err(RetryError::Undecodable(undecodable.clone()));
+            self.end_repair(partition, &error);
+            return;
+        }
+        let mut events: SmallVec<[u32; 4]> = SmallVec::new();
+        let from = slice.events.partition_point(|event| event.cursor <= going.position);
+        let to = slice.events.partition_point(|event| event.cursor <= self.flow.position);
+        for index in from..to {
+            let mut mine = false;
+            if let Ok(partitions) = partitions_of(&*self.links.reducer, &slice.events[index]) {
+                partitions.for_each_distinct(|id| mine |= id == *partition);
+            }
+            if mine {
+                events.push(u32::try_from(index).unwrap_or(u32::MAX));
+            }
+        }
+        // A log that has nothing more has nothing that is held.
+        let end = if read_on { &slice.end } else { &self.flow.position };
+        going.position = end.min(&self.flow.position).clone();
+        if events.is_empty() {
+            self.read_held(partition, ctx);
+        } else {
+            let slice = Arc::clone(slice);
+            going.addr.do_send(Deliver(Delivery { slice, number: UNTRACKED, events }));
+        }
+    }
+
+    /// What the actor of a repair has reduced.
+    pub(super) fn held_reduced(
+        &mut self,
+        partition: &PartitionId,
+        generation: u64,
+        cursor: Cursor,
+        next: Next,
+        ctx: &mut Context<Self>,
+    ) {
+        let Some(going) = self.repairs.of_generation(partition, generation) else { return };
+        going.cursor = cursor;
+        match next {
+            Next::Wait => {}
+            Next::Settled(_) => self.read_held(partition, ctx),
+            Next::Commit(commit, settles) => self.commit(generation, commit, settles, ctx),
+        }
+    }
+
+    /// What became of a commit of a repair.
+    pub(super) fn held_answered(
+        &mut self,
+        commit: UnderWay,
+        result: Result<(), Rejection>,
+        ctx: &Context<Self>,
+    ) {
+        let UnderWay { partition, generation, cursor, halt, repair, .. } = commit;
+        // Also if its actor has died meanwhile: that is where the next repair begins.
+        if let (Ok(()), Some(halt)) = (&result, &halt) {
+            if repair == Repair::Going {
+                self.routes.set_halted(partition.clone(), cursor.clone(), Arc::clone(halt));
+            } else {
+                self.halted(&partition, cursor.clone(), Arc::clone(halt));
+            }
+        }
+        let Some(going) = self.repairs.of_generation(&partition, generation) else { return };
+        match (result, halt) {
+            (Ok(()), Some(halt)) if repair == Repair::None => {
+                self.end_repair(&partition, &Err(RetryError::Halted(halt)));
+            }
+            (Ok(()), _) => {
+                going.cursor = cursor;
+                going.addr.do_send(Answer(Ok(())));
+                self.read_held(&partition, ctx);
+            }
+            (Err(rejection), _) => {
+                if let Some(committed) = &rejection.committed {
+                    going.cursor = committed.clone();
+                }
+                going.addr.do_send(Answer(Err(rejection)));
+            }
+        }
+    }
+
+    fn end_repair(&mut self, partition: &PartitionId, result: &Result<(), RetryError>) {
+        if let Some(going) = self.repairs.going.remove(partition) {
+            going.addr.do_send(Passivate);
+            tell(going.replies, result);
+        }
+    }
+
+    /// The actor of a repair has died. What it had committed is stored, and the partition is halted.
+    pub(super) fn repair_ended(&mut self, partition: &PartitionId, generation: u64) {
+        if self.repairs.of_generation(partition, generation).is_some() {
+            self.end_repair(partition, &Err(RetryError::Interrupted));
+        }
+    }
+
+    /// It is stored that the partition is halted no more.
+    pub(super) fn recovered(&mut self, partition: &PartitionId) {
+        if let Some(route) = self.routes.get_mut(partition) {
+            route.recovering = false;
+            if route.unsettled.is_empty() {
+                self.routes.became_idle(partition, Instant::now());
+            }
+        }
+        let halted = self.routes.halted();
+        if matches!(self.phase, Phase::Blocked(Blocked::TooManyHalted { .. }))
+            && halted < self.links.config.max_halted
+        {
+            // Whoever calls this reads on.
+            self.phase = Phase::Running;
+            self.flow.at_head = false;
+        }
+        let reducer = Arc::clone(&self.links.name);
+        self.links.observers.tell(&Notice::Recovered { reducer, partition: partition.clone() });
+        if let Some(replies) = self.repairs.recovering.remove(partition) {
+            tell(replies, &Ok(()));
+        }
+    }
+}
