@@ -204,9 +204,8 @@ where
             .map_err(|_| AppendError::Unavailable { message: ended(), waited: Duration::ZERO })?;
         drop(queue);
         let appended = answer.await.map_err(|_| AppendError::InDoubt { message: ended() })??;
-        let ids = appended.first..;
-        let recorded = events.into_iter().zip(ids).map(|(data, id)| Recorded {
-            cursor: cursor_of(id),
+        let recorded = events.into_iter().zip(0..).map(|(data, nth)| Recorded {
+            cursor: cursor_of(appended.first + nth),
             time: appended.time,
             data,
         });

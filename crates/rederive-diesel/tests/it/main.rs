@@ -11,3 +11,4 @@ mod values;
 mod event_log;
 mod database;
 mod faults;
+mod speed;

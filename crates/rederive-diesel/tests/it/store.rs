@@ -1,1 +1,279 @@
-//! Placeholder.
+//! What the store does beyond the promises of its trait: with constraints, user code, other owners.
+
+use diesel::{connection::SimpleConnection, prelude::*};
+use rederive_core::{
+    Change, ColumnKind, CommitError, Cursor, CursorKind, Failure, FailureKind, Halt, Op, OpenError,
+    Ops, PartitionId, ReduceError, RowOp, Store, Table, Timestamp, Value,
+};
+use rederive_diesel::DieselOps;
+
+use crate::support::{Owner, Scratch, rejection};
+
+static ACCOUNTS: Table =
+    Table::new("accounts", &[("id", ColumnKind::Text), ("balance", ColumnKind::BigInt)], &[0]);
+static POSTINGS: Table =
+    Table::new("postings", &[("id", ColumnKind::BigInt), ("account", ColumnKind::Text)], &[0]);
+
+const SCHEMA: &str = "
+    CREATE TABLE accounts (id TEXT PRIMARY KEY NOT NULL, balance INTEGER NOT NULL CHECK (balance >= 0));
+    CREATE TABLE postings (id INTEGER PRIMARY KEY, account TEXT NOT NULL REFERENCES accounts (id));";
+
+fn open(id: &str, balance: i64) -> Op {
+    row(&ACCOUNTS, id.into(), Change::Insert(vec![(1, balance.into())]))
+}
+
+fn add(id: &str, amount: i64) -> Op {
+    row(&ACCOUNTS, id.into(), Change::Increment(1, amount.into()))
+}
+
+fn row(table: &'static Table, key: Value, change: Change) -> Op {
+    Op::Row(RowOp { table, key: [key].into_iter().collect(), change })
+}
+
+fn custom(make: impl FnOnce(&mut Ops) -> Result<(), ReduceError>) -> Op {
+    let mut ops = Ops::new(PartitionId::from("p"));
+    make(&mut ops).unwrap();
+    ops.into_vec().remove(0)
+}
+
+fn accounts(scratch: &Scratch) -> Vec<String> {
+    scratch.text("SELECT id || ' ' || balance AS line FROM accounts ORDER BY id")
+}
+
+fn progress(scratch: &Scratch) -> Vec<String> {
+    scratch.text("SELECT id || ' ' || cursor AS line FROM rederive_partitions ORDER BY id")
+}
+
+#[test]
+fn what_a_rejected_op_stood_beside_is_rolled_back_with_it() {
+    let scratch = Scratch::new(SCHEMA);
+    let mut owner = Owner::of(&scratch.db.store());
+    owner.commit(&[("a", vec![open("a", 1)])]).unwrap();
+    let cases = [
+        (add("b", 1), "table accounts has no row with key 'b'"),
+        (add("a", -5), "CHECK constraint failed: balance >= 0 (table accounts, key 'a')"),
+        (open("a", 5), "UNIQUE constraint failed: accounts.id (table accounts, key 'a')"),
+        (
+            row(&ACCOUNTS, "a".into(), Change::Update(vec![(1, Value::Null)])),
+            "NOT NULL constraint failed: accounts.balance (table accounts, key 'a')",
+        ),
+        (
+            row(&POSTINGS, 1.into(), Change::Insert(vec![(1, "nobody".into())])),
+            "FOREIGN KEY constraint failed",
+        ),
+    ];
+    for (op, message) in cases {
+        let guilty = ("guilty", vec![op]);
+        let other = ("other", vec![open("c", 1), add("c", 1)]);
+        assert_eq!(rejection(owner.commit(&[other, guilty])), message);
+        assert_eq!(accounts(&scratch), ["a 1"]);
+        assert_eq!(progress(&scratch), ["a i00000000000000000001"]);
+    }
+    owner.commit(&[("other", vec![open("c", 1), add("c", 1)])]).unwrap();
+    assert_eq!(accounts(&scratch), ["a 1", "c 2"]);
+}
+
+#[test]
+fn a_foreign_key_may_be_satisfied_later_in_the_same_transaction() {
+    let scratch = Scratch::new(SCHEMA);
+    let mut owner = Owner::of(&scratch.db.store());
+    let posting = row(&POSTINGS, 1.into(), Change::Insert(vec![(1, "a".into())]));
+    owner.apply(vec![posting, open("a", 1)]).unwrap();
+    assert_eq!(accounts(&scratch), ["a 1"]);
+}
+
+#[test]
+fn a_table_that_does_not_exist_or_is_another_is_named() {
+    static MISSING: Table = Table::new("missing", &[("id", ColumnKind::Text)], &[0]);
+    static OTHER: Table =
+        Table::new("accounts", &[("id", ColumnKind::Text), ("owner", ColumnKind::Text)], &[0]);
+    static KEYED: Table =
+        Table::new("accounts", &[("id", ColumnKind::Text), ("balance", ColumnKind::BigInt)], &[1]);
+    let scratch = Scratch::new(SCHEMA);
+    let mut owner = Owner::of(&scratch.db.store());
+    let mut refusal = |op| rejection(owner.apply(vec![op]));
+    let delete = |table, key: Value| row(table, key, Change::Delete);
+    assert_eq!(refusal(delete(&MISSING, "a".into())), "no such table: missing");
+    assert_eq!(refusal(delete(&OTHER, "a".into())), "table accounts has no column named owner");
+    assert_eq!(
+        refusal(delete(&KEYED, 1.into())),
+        "the primary key of table accounts is (id) in the database, but (balance) in the program"
+    );
+    // It may come to exist: nothing was learnt by heart.
+    scratch.execute("CREATE TABLE missing (id TEXT PRIMARY KEY)");
+    owner.apply(vec![delete(&MISSING, "a".into())]).unwrap();
+}
+
+#[test]
+fn a_table_that_gets_a_check_constraint_is_planned_anew() {
+    let scratch = Scratch::new("CREATE TABLE accounts (id TEXT PRIMARY KEY, balance INTEGER)");
+    let mut owner = Owner::of(&scratch.db.store());
+    let there_and_back = || vec![add("a", -5), add("a", 5)];
+    owner.apply(vec![open("a", 1)]).unwrap();
+    owner.apply(there_and_back()).unwrap();
+    scratch.execute(
+        "DROP TABLE accounts; CREATE TABLE accounts (id TEXT PRIMARY KEY, balance INTEGER \
+         CHECK (balance >= 0))",
+    );
+    owner.apply(vec![open("a", 1)]).unwrap();
+    assert!(rejection(owner.apply(there_and_back())).starts_with("CHECK constraint failed"));
+}
+
+#[test]
+fn statements_and_closures_run_in_order_with_the_other_ops() {
+    diesel::table! { accounts (id) { id -> Text, balance -> BigInt } }
+    let scratch = Scratch::new(SCHEMA);
+    let mut owner = Owner::of(&scratch.db.store());
+    let double = custom(|ops| {
+        ops.statement(
+            diesel::update(accounts::table).set(accounts::balance.eq(accounts::balance * 2)),
+        )
+    });
+    let close = custom(|ops| {
+        ops.run("close", |conn| {
+            diesel::delete(accounts::table.filter(accounts::balance.eq(4))).execute(conn).map(drop)
+        })
+    });
+    let ops = vec![open("a", 1), double.clone(), add("a", 1), open("b", 2), double, close];
+    owner.apply(ops.clone()).unwrap();
+    assert_eq!(accounts(&scratch), ["a 6"]);
+}
+
+#[test]
+fn a_closure_that_fails_or_panics_takes_its_transaction_with_it_and_nothing_else() {
+    let scratch = Scratch::new(SCHEMA);
+    let mut owner = Owner::of(&scratch.db.store());
+    let fails = custom(|ops| ops.run("fails", |conn| conn.batch_execute("SELECT * FROM nowhere")));
+    assert_eq!(rejection(owner.apply(vec![open("a", 1), fails])), "no such table: nowhere");
+
+    let panics = custom(|ops| ops.run("panics", |_| panic!("of a bug")));
+    let result = owner.apply(vec![open("a", 1), panics]);
+    assert_eq!(
+        result,
+        Err(CommitError::Rejected { kind: FailureKind::Panic, message: "of a bug".into() })
+    );
+    assert_eq!(accounts(&scratch), Vec::<String>::new());
+    owner.apply(vec![open("a", 1)]).unwrap();
+    assert_eq!(accounts(&scratch), ["a 1"]);
+}
+
+#[test]
+fn a_closure_that_tampers_with_the_transaction_is_found_out() {
+    let scratch = Scratch::new(SCHEMA);
+    let mut owner = Owner::of(&scratch.db.store());
+    let hides = custom(|ops| {
+        ops.run("hides", |conn| {
+            let insert = "INSERT OR ROLLBACK INTO accounts VALUES ('x', 1), ('x', 1)";
+            let _ = conn.batch_execute(insert);
+            Ok(())
+        })
+    });
+    let leaks = custom(|ops| {
+        ops.run("leaks", |conn| {
+            use diesel::connection::{AnsiTransactionManager, TransactionManager};
+            AnsiTransactionManager::begin_transaction(conn)
+        })
+    });
+    for tampering in [hides, leaks] {
+        let result = owner.apply(vec![open("a", 1), tampering, open("b", 1)]);
+        assert!(rejection(result).contains("began or ended a transaction"));
+        assert_eq!(accounts(&scratch), Vec::<String>::new());
+        owner.apply(vec![open("c", 1)]).unwrap();
+        scratch.execute("DELETE FROM accounts");
+    }
+}
+
+#[test]
+fn an_op_of_another_store_is_rejected_by_name() {
+    #[derive(Debug)]
+    struct Mail;
+    impl rederive_core::CustomOp for Mail {}
+    let scratch = Scratch::new(SCHEMA);
+    let mut owner = Owner::of(&scratch.db.store());
+    let refused = owner.apply(vec![Op::Custom(std::sync::Arc::new(Mail))]);
+    assert_eq!(rejection(refused), "the SQLite store cannot run Mail");
+}
+
+#[test]
+fn the_former_owner_is_fenced_and_the_new_one_goes_on() {
+    let scratch = Scratch::new(SCHEMA);
+    let store = scratch.db.store();
+    let mut former = Owner::of(&store);
+    former.commit(&[("a", vec![open("a", 1)])]).unwrap();
+    let mut owner = Owner::of(&store);
+    let fenced = Err(CommitError::Fenced { reducer: "test".to_owned() });
+    assert_eq!(former.commit(&[("b", vec![open("b", 1)])]), fenced);
+    assert_eq!(accounts(&scratch), ["a 1"]);
+    // The same cursor again would apply an event twice.
+    assert_eq!(owner.progress("a", 1, Some(1), None, 0), fenced);
+    owner.commit(&[("b", vec![open("b", 1)])]).unwrap();
+    assert_eq!(accounts(&scratch), ["a 1", "b 1"]);
+}
+
+#[test]
+fn a_halt_is_kept_with_all_it_says_and_found_page_by_page() {
+    let scratch = Scratch::new(SCHEMA);
+    let store = scratch.db.store();
+    let mut owner = Owner::of(&store);
+    let failure = Failure {
+        cursor: Cursor::from(9),
+        kind: FailureKind::Panic,
+        message: "it's \0 broken".to_owned(),
+    };
+    let halt = Halt::new(failure, 3, Timestamp::from_micros(-5));
+    for id in ["c", "a", "b"] {
+        owner.progress(id, 5, None, Some(&halt), 7).unwrap();
+    }
+    owner.progress("d", 8, Some(8), None, 7).unwrap();
+    let halted = |after: Option<&str>, limit| {
+        let after = after.map(PartitionId::from);
+        let page = store.halted("test", after.as_ref(), limit).unwrap();
+        assert!(page.iter().all(|row| row.halt.as_ref() == Some(&halt)));
+        page.iter().map(|row| row.partition.to_string()).collect::<Vec<_>>()
+    };
+    assert_eq!(halted(None, 2), ["a", "b"]);
+    assert_eq!(halted(Some("b"), 2), ["c"]);
+    let scratch = scratch.reopened();
+    let opened = scratch.db.store().open("test", 1, CursorKind::Integer).unwrap();
+    assert_eq!(opened.watermark, Cursor::from(7));
+    let ids: Vec<_> = opened.partitions.iter().map(|row| row.partition.as_str()).collect();
+    assert_eq!(ids, ["a", "b", "c", "d"]);
+}
+
+#[test]
+fn progress_survives_the_end_of_the_process_and_rows_below_the_watermark_go() {
+    let scratch = Scratch::new(SCHEMA);
+    let mut owner = Owner::of(&scratch.db.store());
+    owner.progress("low", 3, Some(3), None, 2).unwrap();
+    owner.progress("high", 20, Some(20), None, 10).unwrap();
+    let number = owner.revision.number;
+    drop(owner);
+    let scratch = scratch.reopened();
+    let store = scratch.db.store();
+    let opened = store.open("test", 1, CursorKind::Integer).unwrap();
+    assert_eq!(opened.watermark, Cursor::from(10));
+    assert_eq!((opened.revision.epoch, opened.revision.number), (2, number));
+    assert_eq!(opened.partitions.len(), 1);
+    assert_eq!(opened.partitions[0].cursor, Cursor::from(20));
+    let refused = store.open("test", 2, CursorKind::Integer);
+    assert!(matches!(refused, Err(OpenError::VersionDiffers { stored: 1, current: 2, .. })));
+    let refused = store.open("test", 1, CursorKind::Text);
+    assert!(matches!(refused, Err(OpenError::CursorKindDiffers { .. })));
+    assert_eq!(
+        store.writer().unwrap().revision("test").unwrap(),
+        Some(opened.revision),
+        "refusals change nothing"
+    );
+    assert_eq!(store.writer().unwrap().revision("nobody").unwrap(), None);
+}
+
+#[test]
+fn cursors_compare_as_numbers_also_when_they_are_large() {
+    let scratch = Scratch::new(SCHEMA);
+    let mut owner = Owner::of(&scratch.db.store());
+    owner.progress("p", 9, Some(9), None, 0).unwrap();
+    owner.progress("p", 10, Some(10), None, 0).unwrap();
+    owner.progress("p", u64::MAX, Some(u64::MAX), None, 0).unwrap();
+    let fenced = owner.progress("p", u64::MAX, Some(u64::MAX), None, 0);
+    assert!(matches!(fenced, Err(CommitError::Fenced { .. })), "{fenced:?}");
+}

@@ -31,6 +31,11 @@ impl Scratch {
         Self { db: Database::open(path).unwrap(), directory }
     }
 
+    /// Drops all handles; the file is there as long as the directory is.
+    pub(crate) fn closed(self) -> TempDir {
+        self.directory
+    }
+
     pub(crate) fn path(&self) -> std::path::PathBuf {
         self.directory.path().join("test.db")
     }
@@ -53,18 +58,22 @@ impl Scratch {
 }
 
 /// A reducer "test" that has been taken over, and a writer for it.
-pub(crate) struct Owner<S: Store> {
-    store: S,
+pub(crate) struct Owner {
     pub(crate) writer: Box<dyn Writer>,
     pub(crate) revision: Revision,
     next: u64,
 }
 
-impl<S: Store + Clone> Owner<S> {
-    pub(crate) fn of(store: &S) -> Self {
+impl Owner {
+    pub(crate) fn of(store: &impl Store) -> Self {
         let opened = store.open("test", 1, CursorKind::Integer).unwrap();
         let writer = store.writer().unwrap();
-        Self { store: store.clone(), writer, revision: opened.revision, next: 1 }
+        let cursors = opened.partitions.iter().map(|row| match row.cursor {
+            Cursor::Integer(number) => number,
+            _ => 0,
+        });
+        let next = cursors.max().unwrap_or(0) + 1;
+        Self { writer, revision: opened.revision, next }
     }
 
     /// Commits the ops of each partition in one transaction, at the next cursor. Each partition gets
@@ -125,10 +134,6 @@ impl<S: Store + Clone> Owner<S> {
         self.writer.commit(&[write])?;
         self.revision = self.revision.next();
         Ok(())
-    }
-
-    pub(crate) fn store(&self) -> &S {
-        &self.store
     }
 }
 

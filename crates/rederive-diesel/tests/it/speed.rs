@@ -1,0 +1,199 @@
+//! Measures, rather than checks: `cargo test --release -p rederive-diesel --test it speed -- --ignored
+//! --nocapture --test-threads 1`.
+
+#![allow(clippy::print_stdout)]
+
+use std::{
+    sync::Arc,
+    thread,
+    time::{Duration, Instant},
+};
+
+use diesel::{RunQueryDsl, sql_query, sql_types::Text};
+use rederive_core::{
+    Change, ColumnKind, Cursor, CursorKind, EventLog, Op, PartitionId, PartitionWrite,
+    ReducerWrite, RowOp, Store, Table, Value,
+};
+use rederive_diesel::{Database, DatabaseOptions, Synchronous};
+
+use crate::support::Scratch;
+
+static ACCOUNTS: Table = Table::new(
+    "accounts",
+    &[
+        ("id", ColumnKind::Text),
+        ("owner", ColumnKind::Text),
+        ("balance", ColumnKind::BigInt),
+        ("postings", ColumnKind::BigInt),
+    ],
+    &[0],
+);
+
+const SCHEMA: &str = "CREATE TABLE accounts (id TEXT PRIMARY KEY NOT NULL, owner TEXT NOT NULL,
+    balance INTEGER NOT NULL, postings INTEGER NOT NULL) WITHOUT ROWID";
+
+/// The processor time of this thread: other work on the machine does not count.
+fn cpu() -> Duration {
+    let stat = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap();
+    Duration::from_nanos(stat.split(' ').next().unwrap().parse().unwrap())
+}
+
+fn rate(what: &str, count: usize, time: Duration) {
+    println!("{what:60} {:>9.0}/s", count as f64 / time.as_secs_f64());
+}
+
+fn id(number: usize) -> String {
+    format!("account-{number:08}")
+}
+
+fn op(number: usize, change: Change) -> Op {
+    let key = [Value::from(id(number))].into_iter().collect();
+    Op::Row(RowOp { table: &ACCOUNTS, key, change })
+}
+
+fn row(number: usize) -> Vec<(usize, Value)> {
+    vec![(1, format!("owner {number}").into()), (2, 0.into()), (3, 0.into())]
+}
+
+/// Commits `total` ops in transactions of `batch`, each op of a partition of its own.
+fn commits(
+    scratch: &Scratch,
+    total: usize,
+    batch: usize,
+    record: bool,
+    change: impl Fn(usize) -> Change,
+) -> Duration {
+    let store = scratch.db.store();
+    let mut revision = store.open("speed", 1, CursorKind::Integer).unwrap().revision;
+    let mut writer = store.writer().unwrap();
+    let mut spent = Duration::ZERO;
+    for from in (0..total).step_by(batch) {
+        let ids: Vec<PartitionId> = (from..from + batch).map(|n| id(n).into()).collect();
+        let ops: Vec<Op> = (from..from + batch).map(|number| op(number, change(number))).collect();
+        let cursor = Cursor::from(revision.number + 1);
+        let guard = cursor.clone();
+        let begun = cpu();
+        let partitions = ids.iter().zip(&ops).map(|(partition, op)| PartitionWrite {
+            partition,
+            ops: std::slice::from_ref(op),
+            cursor: &cursor,
+            guard: record.then_some(&guard),
+            halt: None,
+            record,
+        });
+        let watermark = if record { &Cursor::Start } else { &cursor };
+        let write = ReducerWrite {
+            reducer: "speed",
+            revision,
+            watermark,
+            partitions: partitions.collect(),
+        };
+        writer.commit(&[write]).unwrap();
+        spent += cpu() - begun;
+        revision = revision.next();
+    }
+    spent
+}
+
+#[test]
+#[ignore = "measures"]
+fn ops() {
+    for (total, batch) in [(200_000, 1000), (200_000, 10_000), (20_000, 100)] {
+        let scratch = Scratch::new(SCHEMA);
+        let kinds: [(&str, fn(usize) -> Change); 6] = [
+            ("insert", |n| Change::Insert(row(n))),
+            ("upsert", |n| Change::Upsert(row(n))),
+            ("insert_new", |n| Change::InsertNew(row(n))),
+            ("increment", |_| Change::Increment(2, 1.into())),
+            ("update", |n| Change::Update(row(n))),
+            ("delete", |_| Change::Delete),
+        ];
+        for (name, change) in kinds {
+            let time = commits(&scratch, total, batch, false, change);
+            rate(&format!("{name}, {batch} a transaction"), total, time);
+        }
+    }
+    let scratch = Scratch::new(SCHEMA);
+    let time = commits(&scratch, 200_000, 1000, true, |n| Change::Upsert(row(n)));
+    rate("upsert and partition row (new), 1000 a transaction", 200_000, time);
+}
+
+#[test]
+#[ignore = "measures"]
+fn json_each_for_comparison() {
+    let scratch = Scratch::new(SCHEMA);
+    for (name, sql) in [
+        (
+            "insert",
+            "INSERT INTO accounts SELECT value->>0, value->>1, value->>2, value->>3 FROM json_each(?)",
+        ),
+        (
+            "increment",
+            "UPDATE accounts SET balance = balance + (v.value->>2) FROM json_each(?) AS v
+             WHERE accounts.id = v.value->>0",
+        ),
+    ] {
+        let (total, batch) = (200_000, 1000);
+        let mut spent = Duration::ZERO;
+        for from in (0..total).step_by(batch) {
+            let rows: Vec<_> =
+                (from..from + batch).map(|n| (id(n), format!("owner {n}"), 1, 0)).collect();
+            let begun = cpu();
+            let json = serde_json::to_string(&rows).unwrap();
+            scratch.db.write(|conn| sql_query(sql).bind::<Text, _>(json).execute(conn)).unwrap();
+            spent += cpu() - begun;
+        }
+        rate(&format!("json_each {name}, {batch} a transaction"), total, spent);
+    }
+}
+
+#[test]
+#[ignore = "measures"]
+fn log() {
+    let scratch = Scratch::new("");
+    let log = scratch.db.event_log::<(String, i64)>();
+    let event = |n: usize| (id(n), n as i64);
+    let begun = Instant::now();
+    for from in (0..500_000).step_by(1000) {
+        log.append_blocking((from..from + 1000).map(event).collect()).unwrap();
+    }
+    rate("append, 1000 events a call", 500_000, begun.elapsed());
+    let begun = cpu();
+    let mut after = Cursor::Start;
+    let mut count = 0;
+    loop {
+        let slice = log.fetch(&after, 1000).unwrap();
+        count += slice.events.len();
+        after = slice.end;
+        if slice.at_head {
+            break;
+        }
+    }
+    rate("fetch, 1000 events a slice", count, cpu() - begun);
+    for (clients, synchronous) in
+        [(1, Synchronous::Full), (32, Synchronous::Full), (32, Synchronous::Normal)]
+    {
+        let directory = tempfile::tempdir().unwrap();
+        let options = DatabaseOptions::default().synchronous(synchronous);
+        let db = Database::open_with(directory.path().join("x.db"), options).unwrap();
+        let log = Arc::new(db.event_log::<(String, i64)>());
+        let begun = Instant::now();
+        let each = 20_000 / clients;
+        let threads: Vec<_> = (0..clients)
+            .map(|_| {
+                let log = Arc::clone(&log);
+                thread::spawn(move || {
+                    for n in 0..each {
+                        log.append_blocking(vec![event(n)]).unwrap();
+                    }
+                })
+            })
+            .collect();
+        threads.into_iter().for_each(|thread| thread.join().unwrap());
+        rate(
+            &format!("append one by one, {clients} threads, {synchronous:?}"),
+            each * clients,
+            begun.elapsed(),
+        );
+    }
+}
