@@ -85,7 +85,7 @@ fn load(args: &Args) -> Result<Report, Wrong> {
     });
     // What became of a request without a reply is not known, nor what the totals must be then.
     if wrong.is_empty() {
-        wrong.extend(check_totals(&mut connection, &all).err());
+        wrong.extend(check_totals(args, &all).err());
     }
     let mut times = Times::default();
     for client in &mut all {
@@ -96,7 +96,9 @@ fn load(args: &Args) -> Result<Report, Wrong> {
 }
 
 /// The shared accounts hold what all clients together have given.
-fn check_totals(connection: &mut Connection, clients: &[Client]) -> Result<(), Wrong> {
+fn check_totals(args: &Args, clients: &[Client]) -> Result<(), Wrong> {
+    // A new one: the ledger closes a connection on which nothing was asked for a while.
+    let mut connection = Connection::open(args.address)?;
     let shared = clients.first().map(Client::shared).unwrap_or_default();
     for (n, account) in shared.iter().enumerate() {
         let given = clients.iter().map(|client| client.shared()[n].given).sum();

@@ -4,6 +4,7 @@
 
 mod blocking;
 mod catching_up;
+mod crash;
 mod chaos;
 mod dying;
 mod faults;
