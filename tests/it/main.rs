@@ -4,8 +4,8 @@
 
 mod blocking;
 mod catching_up;
-mod crash;
 mod chaos;
+mod crash;
 mod dying;
 mod faults;
 mod fencing;
@@ -18,6 +18,7 @@ mod living;
 mod observing;
 mod passivation;
 mod reading;
+mod repairing;
 mod resuming;
 mod sharing;
 mod stopping;

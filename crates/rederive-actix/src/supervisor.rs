@@ -350,8 +350,10 @@ impl Handler<Retry> for Supervisor {
                 return Err(RetryError::UnknownReducer { name: reducer });
             }
             let (reply, repaired) = oneshot::channel();
-            if let Some(dispatcher) = dispatcher {
-                dispatcher.do_send(RetryPartition { partition, reply });
+            match dispatcher {
+                Some(dispatcher) => dispatcher.do_send(RetryPartition { partition, reply }),
+                // It has died and is being replaced.
+                None => drop(reply),
             }
             repaired.await.unwrap_or(Err(RetryError::Interrupted))
         })

@@ -1,7 +1,7 @@
 //! The rules of Rederive, without I/O, runtime or clock.
 //!
 //! An [`EventLog`] is read in [`Slice`]s. A [`Reducer`] says which [`Partitions`] an event belongs
-//! to and turns it into [`Op`]s; [`reduce`] does so for a batch, keeping the good prefix when an
+//! to and turns it into [`Op`]s; [`reduce()`] does so for a batch, keeping the good prefix when an
 //! event fails. [`PartitionState`] decides what a partition does next, [`PartitionCommit`]s of many
 //! partitions form a [`Group`], and a [`Settlement`] brings a group into a [`Store`] in as few
 //! transactions as it takes. [`Watermark`] knows up to where everything is settled, and [`Waiters`]
