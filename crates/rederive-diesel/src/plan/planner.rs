@@ -199,7 +199,7 @@ impl<'a, F: Facts> Planner<'a, F> {
 }
 
 impl Shape {
-    fn of(row: &Planned<'_>) -> Self {
+    pub(crate) fn of(row: &Planned<'_>) -> Self {
         let mut shape = Shape { kind: row.kind, columns: 0, added: 0 };
         for (column, cell) in &row.cells {
             shape.columns |= 1 << column;

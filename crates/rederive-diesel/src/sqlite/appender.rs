@@ -218,7 +218,7 @@ fn append(
     }
     const HEAD: &str =
         "INSERT INTO rederive_events (id, stream, stream_version, time, data) VALUES ";
-    for range in chunks(rows.len() / 5, 5) {
+    for range in chunks(usize::MAX, rows.len() / 5, 5) {
         let binds = &rows[range.start * 5..range.end * 5];
         Rows { head: HEAD, tail: "", width: 5, binds }.execute(conn)?;
     }

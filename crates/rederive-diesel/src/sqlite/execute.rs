@@ -2,6 +2,7 @@
 
 use diesel::{QueryResult, result::DatabaseErrorKind, result::Error, sqlite::SqliteConnection};
 use rederive_core::{ColumnKind, Key, Table};
+use smallvec::{SmallVec, smallvec};
 
 use super::rows::{Bind, Rows, chunks, quoted};
 use crate::{
@@ -45,29 +46,25 @@ fn run_set<'a>(
     set: &'a Set,
     rows: &'a [Planned<'_>],
 ) -> Result<(), StepError> {
-    let statement = Statement::new(set.table, set.shape);
     // In a table whose rows affect each other, an update goes row by row: SQLite does not promise in
     // which order `UPDATE … FROM` comes to them.
     let one_by_one = set.policy == Policy::Order && set.shape.kind != Kind::Insert;
+    let (table, shape) = (set.table, set.shape);
+    let many = Statement::of_many(table, shape);
+    let one = Statement::of_one(table, shape);
     let mut binds: Vec<Bind<'a>> = Vec::new();
-    let ranges = chunks(set.rows.len(), statement.width);
-    let ranges = ranges.flat_map(|range| {
-        let size = if one_by_one { 1 } else { range.len().max(1) };
-        range.clone().step_by(size).map(move |from| from..(from + size).min(range.end))
-    });
-    for range in ranges {
+    for range in chunks(if one_by_one { 1 } else { usize::MAX }, set.rows.len(), many.width) {
         binds.clear();
         let chunk = || set.rows[range.clone()].iter().map(|index| &rows[*index]);
         chunk().for_each(|row| bind_row(row, &mut binds));
-        let Statement { head, tail, width } = &statement;
-        let changed = Rows { head, tail, width: *width, binds: &binds }.execute(conn);
-        let single = || {
-            let row = chunk().next().filter(|_| range.len() == 1);
-            row.map(|row| format!("table {}, key {}", set.table.name, key_text(row.key)))
-        };
-        let changed = changed.map_err(|error| StepError::Database(error, single()))?;
-        if set.shape.kind == Kind::Modify && changed < range.len() {
-            return Err(explain(conn, set.table, chunk())?);
+        let alone = chunk().next().filter(|_| range.len() == 1);
+        let statement = if alone.is_some() { one.as_ref().unwrap_or(&many) } else { &many };
+        let changed = statement.execute(conn, &binds).map_err(|error| {
+            let place = alone.map(|row| format!("table {}, key {}", table.name, key_text(row.key)));
+            StepError::Database(error, place)
+        })?;
+        if shape.kind == Kind::Modify && changed < range.len() {
+            return Err(explain(conn, table, chunk())?);
         }
     }
     Ok(())
@@ -81,7 +78,7 @@ struct Statement {
 }
 
 impl Statement {
-    fn new(table: &Table, shape: Shape) -> Self {
+    fn of_many(table: &Table, shape: Shape) -> Self {
         let name = quoted(table.name);
         let column = |index: &usize| quoted(table.columns[*index].0);
         let keys: Vec<String> = table.key.iter().map(column).collect();
@@ -103,7 +100,15 @@ impl Statement {
                 };
                 Self { head: insert, tail: on_key + &action, width: named.len() }
             }
-            Kind::Modify => Self::modify(table, &keys, &columns),
+            Kind::Modify => {
+                let Modification { sets, conditions, width } =
+                    Modification::new(table, &columns, |nth| format!("v.column{nth}"));
+                Self {
+                    head: format!("UPDATE {name} SET {sets} FROM (VALUES "),
+                    tail: format!(") AS v WHERE {conditions}"),
+                    width,
+                }
+            }
             Kind::Delete => Self {
                 head: format!("DELETE FROM {name} WHERE ({}) IN (VALUES ", keys.join(",")),
                 tail: ")".to_owned(),
@@ -112,16 +117,46 @@ impl Statement {
         }
     }
 
-    /// A row that does not exist or would overflow is not changed, which the count tells.
-    fn modify(table: &Table, keys: &[String], columns: &[(usize, bool)]) -> Self {
+    /// The same for a single row, where that is quicker.
+    fn of_one(table: &Table, shape: Shape) -> Option<Self> {
+        let name = quoted(table.name);
+        let columns: Vec<(usize, bool)> = shape.columns().collect();
+        let modification = Modification::new(table, &columns, |nth| format!("?{nth}"));
+        let Modification { sets, conditions, width } = modification;
+        let head = match shape.kind {
+            Kind::Modify => format!("UPDATE {name} SET {sets} WHERE {conditions} -- "),
+            Kind::Delete => format!("DELETE FROM {name} WHERE {conditions} -- "),
+            Kind::Insert | Kind::InsertNew | Kind::Upsert => return None,
+        };
+        Some(Self { head, tail: String::new(), width })
+    }
+
+    fn execute(&self, conn: &mut SqliteConnection, binds: &[Bind<'_>]) -> QueryResult<usize> {
+        let Self { head, tail, width } = self;
+        Rows { head, tail, width: *width, binds }.execute(conn)
+    }
+}
+
+/// What an update sets, and which rows it changes: one that does not exist or would overflow is not
+/// among them, which the count of changed rows tells.
+struct Modification {
+    sets: String,
+    conditions: String,
+    width: usize,
+}
+
+impl Modification {
+    /// `value` names the nth value of a row, counted from one.
+    fn new(table: &Table, columns: &[(usize, bool)], value: impl Fn(usize) -> String) -> Self {
         let name = quoted(table.name);
         let mut width = 0;
         let mut next = || {
             width += 1;
-            format!("v.column{width}")
+            value(width)
         };
+        let keys = table.key.iter().map(|key| quoted(table.columns[*key].0));
         let mut conditions: Vec<String> =
-            keys.iter().map(|key| format!("{name}.{key}={}", next())).collect();
+            keys.map(|key| format!("{name}.{key}={}", next())).collect();
         let mut sets = Vec::new();
         for (index, added) in columns {
             let (column, kind) = table.columns[*index];
@@ -139,14 +174,13 @@ impl Statement {
                 format!("{old} BETWEEN {} AND {}", next(), next())
             });
         }
-        if sets.is_empty() {
-            sets.push(format!("{0}={name}.{0}", keys[0]));
+        if sets.is_empty()
+            && let Some(key) = table.key.first()
+        {
+            let key = quoted(table.columns[*key].0);
+            sets.push(format!("{key}={name}.{key}"));
         }
-        Self {
-            head: format!("UPDATE {name} SET {} FROM (VALUES ", sets.join(",")),
-            tail: format!(") AS v WHERE {}", conditions.join(" AND ")),
-            width,
-        }
+        Self { sets: sets.join(","), conditions: conditions.join(" AND "), width }
     }
 }
 
@@ -171,48 +205,40 @@ fn bind_row<'a>(row: &'a Planned<'_>, binds: &mut Vec<Bind<'a>>) {
     }
 }
 
-/// Why a chunk of updates changed fewer rows than it has. The transaction is rolled back in any case.
+/// Why a chunk of updates changed fewer rows than it has. The transaction is rolled back in any case,
+/// so it may be asked by changing things.
 fn explain<'a, 'p: 'a>(
     conn: &mut SqliteConnection,
     table: &'static Table,
     rows: impl Iterator<Item = &'a Planned<'p>>,
 ) -> QueryResult<StepError> {
-    let keys: Vec<String> = table.key.iter().map(|key| quoted(table.columns[*key].0)).collect();
-    let exists = Statement::modify(table, &keys, &[]);
     for row in rows {
-        let mut binds = Vec::new();
-        bind_row(row, &mut binds);
-        let binds = &binds[..keys.len()];
-        let Statement { head, tail, width } = &exists;
-        if (Rows { head, tail, width: *width, binds }).execute(conn)? == 0 {
-            let key = key_text(row.key);
+        let with = |cells| Planned { cells, ..row.clone() };
+        let key = key_text(row.key);
+        if !changes(conn, &with(SmallVec::new()))? {
             return Ok(StepError::Rule(format!("table {} has no row with key {key}", table.name)));
         }
-        // As the memory store does: name the column that cannot be added to.
-        let added = row.cells.iter().filter(|(_, cell)| cell.is_add());
-        for (column, cell) in added {
-            let alone = Statement::modify(table, &keys, &[(*column, true)]);
-            let mut binds = Vec::new();
-            let only = Planned {
-                table,
-                key: row.key,
-                kind: row.kind,
-                cells: [(*column, cell.clone())].into_iter().collect(),
-            };
-            bind_row(&only, &mut binds);
-            let Statement { head, tail, width } = &alone;
-            if (Rows { head, tail, width: *width, binds: &binds }).execute(conn)? == 0 {
+        for (column, cell) in row.cells.iter().filter(|(_, cell)| cell.is_add()) {
+            if !changes(conn, &with(smallvec![(*column, cell.clone())]))? {
                 return Ok(StepError::Rule(format!(
-                    "column {} of table {} overflows or holds no number, in the row with key {}",
-                    table.columns[*column].0,
-                    table.name,
-                    key_text(row.key)
+                    "column {} of table {} overflows or holds no number, in the row with key {key}",
+                    table.columns[*column].0, table.name
                 )));
             }
         }
     }
     let text = format!("an update of table {} did not change all its rows", table.name);
     Ok(StepError::Rule(text))
+}
+
+/// Whether the row, taken by itself, changes anything.
+fn changes(conn: &mut SqliteConnection, row: &Planned<'_>) -> QueryResult<bool> {
+    let mut binds = Vec::new();
+    bind_row(row, &mut binds);
+    match Statement::of_one(row.table, Shape::of(row)) {
+        Some(statement) => Ok(statement.execute(conn, &binds)? > 0),
+        None => Ok(true),
+    }
 }
 
 fn key_text(key: &Key) -> String {

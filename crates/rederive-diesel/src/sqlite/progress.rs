@@ -145,13 +145,13 @@ pub(crate) fn unapplied(
     if !diesel::select(diesel::dsl::exists(any)).get_result::<bool>(conn)? {
         return Ok(true);
     }
-    // Changes nothing; counts the rows that are too far.
-    const HEAD: &str = "UPDATE rederive_partitions SET cursor = cursor FROM (VALUES ";
-    const TAIL: &str = ") AS v WHERE rederive_partitions.reducer = v.column1
-        AND rederive_partitions.id = v.column2 AND rederive_partitions.cursor >= v.column3";
+    // `CROSS JOIN` keeps SQLite from going through the table and looking up the values instead.
+    const HEAD: &str = "SELECT count(*) FROM (VALUES ";
+    const TAIL: &str = ") AS v CROSS JOIN rederive_partitions AS p WHERE p.reducer = v.column1
+        AND p.id = v.column2 AND p.cursor >= v.column3";
     let bounds: Vec<String> = write.partitions.iter().map(bound).collect();
     let mut binds = Vec::new();
-    for range in chunks(write.partitions.len(), 3) {
+    for range in chunks(usize::MAX, write.partitions.len(), 3) {
         binds.clear();
         for (partition, bound) in write.partitions[range.clone()].iter().zip(&bounds[range]) {
             binds.extend([
@@ -160,7 +160,7 @@ pub(crate) fn unapplied(
                 Bind::Text(bound),
             ]);
         }
-        if (Rows { head: HEAD, tail: TAIL, width: 3, binds: &binds }).execute(conn)? > 0 {
+        if (Rows { head: HEAD, tail: TAIL, width: 3, binds: &binds }).count(conn)? > 0 {
             return Ok(false);
         }
     }
@@ -181,37 +181,46 @@ pub(crate) fn record_partitions(
     conn: &mut SqliteConnection,
     write: &ReducerWrite<'_>,
 ) -> QueryResult<()> {
-    const HEAD: &str = "INSERT INTO rederive_partitions (reducer, id, cursor, halt_cursor,
-        halt_kind, halt_message, halt_attempts, halt_time) VALUES ";
+    const HEAD: &str = "INSERT INTO rederive_partitions (reducer, id, cursor) VALUES ";
     const TAIL: &str = " ON CONFLICT (reducer, id) DO UPDATE SET cursor = excluded.cursor,
-        halt_cursor = excluded.halt_cursor, halt_kind = excluded.halt_kind,
-        halt_message = excluded.halt_message, halt_attempts = excluded.halt_attempts,
-        halt_time = excluded.halt_time";
-    let recorded: Vec<(&PartitionWrite<'_>, String, Option<String>)> = write
-        .partitions
-        .iter()
-        .filter(|partition| partition.record)
-        .map(|row| (row, row.cursor.encode(), row.halt.map(|halt| halt.cursor.encode())))
-        .collect();
+        halt_cursor = NULL, halt_kind = NULL, halt_message = NULL, halt_attempts = NULL,
+        halt_time = NULL";
+    let recorded = write.partitions.iter().filter(|partition| partition.record);
+    let (halted, going): (Vec<_>, Vec<_>) = recorded.partition(|row| row.halt.is_some());
+    let cursors: Vec<String> = going.iter().map(|row| row.cursor.encode()).collect();
     let mut binds = Vec::new();
-    for range in chunks(recorded.len(), 8) {
+    for range in chunks(usize::MAX, going.len(), 3) {
         binds.clear();
-        for (row, cursor, halt_cursor) in &recorded[range] {
-            let halt = row.halt;
+        for (row, cursor) in going[range.clone()].iter().zip(&cursors[range]) {
             binds.extend([
                 Bind::Text(write.reducer),
                 Bind::Text(row.partition.as_str()),
                 Bind::Text(cursor),
-                Bind::text(halt_cursor.as_deref()),
-                Bind::text(halt.map(|halt| halt.kind.as_str())),
-                Bind::text(halt.map(|halt| halt.message.as_str())),
-                Bind::integer(halt.map(|halt| i64::from(halt.attempts))),
-                Bind::integer(halt.map(|halt| halt.time.as_micros())),
             ]);
         }
-        Rows { head: HEAD, tail: TAIL, width: 8, binds: &binds }.execute(conn)?;
+        Rows { head: HEAD, tail: TAIL, width: 3, binds: &binds }.execute(conn)?;
     }
-    Ok(())
+    halted.into_iter().try_for_each(|row| record_halted(conn, write.reducer, row))
+}
+
+/// One by one: few partitions halt.
+fn record_halted(
+    conn: &mut SqliteConnection,
+    reducer: &str,
+    write: &PartitionWrite<'_>,
+) -> QueryResult<()> {
+    let Some(halt) = write.halt else { return Ok(()) };
+    let row = (
+        partitions::reducer.eq(reducer),
+        partitions::id.eq(write.partition.as_str()),
+        partitions::cursor.eq(write.cursor.encode()),
+        partitions::halt_cursor.eq(halt.cursor.encode()),
+        partitions::halt_kind.eq(halt.kind.as_str()),
+        partitions::halt_message.eq(halt.message.as_str()),
+        partitions::halt_attempts.eq(i64::from(halt.attempts)),
+        partitions::halt_time.eq(halt.time.as_micros()),
+    );
+    diesel::replace_into(partitions::table).values(row).execute(conn).map(drop)
 }
 
 fn decode(stored: &str) -> QueryResult<Cursor> {

@@ -8,7 +8,7 @@
 
 use diesel::{
     QueryResult, RunQueryDsl,
-    query_builder::{AstPass, QueryFragment, QueryId},
+    query_builder::{AstPass, Query, QueryFragment, QueryId},
     sql_types::{BigInt, Binary, Double, Nullable, Text},
     sqlite::{Sqlite, SqliteConnection},
 };
@@ -62,6 +62,9 @@ impl<'a> Bind<'a> {
 }
 
 /// `head`, then `(?, ?), (?, ?)` with `width` values in each row, then `tail`.
+///
+/// A statement about a single row has it simpler: it names its values `?1`, `?2`, … in `head`, which
+/// ends with `--`, so that what Diesel writes for them stands in a comment.
 #[derive(Debug)]
 pub(crate) struct Rows<'a> {
     pub(crate) head: &'a str,
@@ -74,6 +77,11 @@ impl Rows<'_> {
     /// How many rows the statement changed.
     pub(crate) fn execute(&self, conn: &mut SqliteConnection) -> QueryResult<usize> {
         RunQueryDsl::execute(self, conn)
+    }
+
+    /// The one number that the statement selects.
+    pub(crate) fn count(&self, conn: &mut SqliteConnection) -> QueryResult<i64> {
+        self.get_result(conn)
     }
 }
 
@@ -107,6 +115,10 @@ impl QueryFragment<Sqlite> for Rows<'_> {
     }
 }
 
+impl Query for Rows<'_> {
+    type SqlType = BigInt;
+}
+
 impl QueryId for Rows<'_> {
     type QueryId = ();
     // The text is not known from the type.
@@ -122,15 +134,17 @@ const SIZES: [usize; 3] = [64, 8, 1];
 /// SQLite takes 32,766 values per statement.
 const MOST_VALUES: usize = 32_766;
 
-/// Cuts `rows` rows of `width` values into ranges of fixed sizes.
-pub(crate) fn chunks(rows: usize, width: usize) -> impl Iterator<Item = std::ops::Range<usize>> {
+/// Cuts `rows` rows of `width` values into ranges of fixed sizes, none above `most`.
+pub(crate) fn chunks(
+    most: usize,
+    rows: usize,
+    width: usize,
+) -> impl Iterator<Item = std::ops::Range<usize>> {
+    let most = most.min(MOST_VALUES / width.max(1));
     let mut from = 0;
     std::iter::from_fn(move || {
         let left = rows - from;
-        let size = SIZES
-            .into_iter()
-            .find(|size| *size <= left && size.saturating_mul(width) <= MOST_VALUES)
-            .unwrap_or(1);
+        let size = SIZES.into_iter().find(|size| *size <= left && *size <= most).unwrap_or(1);
         let range = from..from + size;
         from = range.end;
         (left > 0).then_some(range)
@@ -149,7 +163,7 @@ mod tests {
     #[test]
     fn chunks_cover_all_rows_in_few_sizes_and_within_the_limit_of_values() {
         for (rows, width) in [(0, 3), (1, 3), (63, 3), (64, 3), (1000, 3), (700, 1000)] {
-            let ranges: Vec<_> = chunks(rows, width).collect();
+            let ranges: Vec<_> = chunks(usize::MAX, rows, width).collect();
             assert_eq!(ranges.iter().map(ExactSizeIterator::len).sum::<usize>(), rows);
             assert!(ranges.iter().all(|range| range.len() * width <= MOST_VALUES));
             assert!(ranges.windows(2).all(|pair| pair[0].end == pair[1].start));

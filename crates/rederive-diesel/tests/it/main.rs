@@ -1,6 +1,6 @@
 //! The event log and the store on real files of SQLite.
 
-#![allow(clippy::unwrap_used, clippy::expect_used)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::type_complexity)]
 
 mod support;
 mod conformance;

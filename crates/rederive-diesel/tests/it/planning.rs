@@ -229,12 +229,15 @@ fn emptied() -> Rc<Scratch> {
     })
 }
 
-fn config(cases: u32) -> Config {
+/// Set `PROPTEST_CASES` for a longer search.
+fn config() -> Config {
+    let cases =
+        if std::env::var_os("PROPTEST_CASES").is_some() { Config::default().cases } else { 20 };
     Config { cases, failure_persistence: None, max_shrink_iters: 500, ..Config::default() }
 }
 
 proptest! {
-    #![proptest_config(config(100))]
+    #![proptest_config(config())]
 
     #[test]
     fn on_a_plain_table_sqlite_does_what_the_memory_store_does(batches in specs(&[&PLAIN])) {
@@ -280,7 +283,7 @@ fn alone(batches: Vec<Vec<Spec>>) -> Vec<Vec<Spec>> {
 }
 
 proptest! {
-    #![proptest_config(config(100))]
+    #![proptest_config(config())]
 
     #[test]
     fn with_columns_that_are_not_null_planned_is_as_one_by_one(batches in specs(&[&STRICT, &PLAIN])) {
