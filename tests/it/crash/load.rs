@@ -168,13 +168,18 @@ impl History {
         self.opened.len() + self.posted.len()
     }
 
+    /// What was recorded without anybody being told.
+    pub(super) fn recorded_in_silence<'b>(&self, books: &'b Books) -> Vec<&'b String> {
+        books.names().filter(|name| self.unknown.contains(*name)).collect()
+    }
+
     /// How much was asked, for the reader of a test's output.
     pub(super) fn summary(&self, books: &Books) -> String {
-        let recorded = books.names().filter(|name| self.unknown.contains(*name)).count();
         format!(
-            "{} requests acknowledged, {} not answered, of which {recorded} were recorded",
+            "{} requests acknowledged, {} not answered, of which {} were recorded",
             self.acknowledged(),
             self.unknown.len(),
+            self.recorded_in_silence(books).len(),
         )
     }
 

@@ -128,7 +128,9 @@ fn stopped_by_a_signal_under_load_it_answers_what_is_under_way_and_loses_nothing
         program.terminate(signal);
         load.join(&mut world.history);
         // Before it is started again: nothing was left to be caught up with.
-        world.check_books();
+        let books = world.check_books();
+        let silent = world.history.recorded_in_silence(&books);
+        assert!(silent.is_empty(), "recorded, but not answered: {silent:?}");
     }
     assert!(world.history.acknowledged() > 0, "there was no load");
 }
