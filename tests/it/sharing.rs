@@ -15,6 +15,7 @@ use crate::fixture::{
 on_every_store!(
     reducers_of_one_log_share_its_reads,
     a_reducer_that_is_registered_later_catches_up_with_the_others,
+    a_reducer_that_lags_is_not_told_that_an_old_read_ends_at_the_head,
     reducers_of_one_store_that_wait_for_each_other_share_a_transaction,
     several_reducers_are_awaited_at_once,
     a_reducer_that_nobody_registered_is_named_with_those_that_are,
@@ -48,6 +49,26 @@ async fn a_reducer_that_is_registered_later_catches_up_with_the_others(world: Wo
     handle.wait(Await::caught_up("accounts").and("copies")).await.expect("caught up");
     world.check();
     assert_eq!(world.store.inner().rows(&COPIES), world.rows());
+    handle.stop().await;
+}
+
+async fn a_reducer_that_lags_is_not_told_that_an_old_read_ends_at_the_head(world: World) {
+    let world = world.with(|config| config.window = 1);
+    let other = World::memory();
+    let gate = Gate::closed();
+    world.store_faults().on_commit(CommitFault::Stall(gate.clone()));
+    let builder = world.builder().register(Accounts::new(), world.store.clone());
+    let builder = builder.register(Accounts::copies(), other.store.clone());
+    let handle = builder.start().await.expect("it starts");
+    // Each is read alone, and is then the last of the log; the one that stalls reads only the first.
+    for id in ["a", "b", "c", "d"] {
+        let recorded = world.append([Event::opened(id)]);
+        handle.wait(Await::events("copies", &recorded)).await.expect("done");
+    }
+    gate.open();
+    // Nobody wakes it once more.
+    handle.wait(Await::cursors("accounts", [4.into()])).await.expect("done");
+    world.check();
     handle.stop().await;
 }
 

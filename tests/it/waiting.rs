@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use rederive::{Await, Cursor, Outcome};
+use rederive_testkit::{CommitFault, Gate};
 
 use crate::fixture::{PATIENCE, World, bank::Event, on_every_store, outcomes};
 
@@ -12,6 +13,7 @@ on_every_store!(
     every_event_gets_a_reply_of_its_own,
     a_halted_partition_answers_at_once_with_the_cause,
     a_time_out_is_never_success,
+    an_event_of_two_partitions_is_done_when_it_is_done_in_both,
 );
 
 async fn what_was_awaited_can_be_read(world: World) {
@@ -81,5 +83,25 @@ async fn a_time_out_is_never_success(world: World) {
     let error = handle.wait(request).await.expect_err("nothing was appended");
     assert!(error.is_timeout(), "{error}");
     assert_eq!(outcomes(Err(error)), [Outcome::TimedOut]);
+    handle.stop().await;
+}
+
+async fn an_event_of_two_partitions_is_done_when_it_is_done_in_both(world: World) {
+    let world = world.with(|config| config.group = 1);
+    let handle = world.start().await;
+    world.append(["a", "b"].map(Event::opened));
+    handle.wait(Await::caught_up("accounts")).await.expect("caught up");
+    // Of its two commits the first is made, the second stalls.
+    let gate = Gate::closed();
+    world.store_faults().on_commit_after(1, CommitFault::Stall(gate.clone()));
+    let transfer =
+        world.append([Event::Transferred { from: "a".into(), to: "b".into(), amount: 1 }]);
+    gate.wait_for_arrivals(1, PATIENCE);
+    assert_ne!(world.rows()["a"].1, world.rows()["b"].1);
+    let soon = Await::events("accounts", &transfer).within(Duration::from_millis(20));
+    assert_eq!(outcomes(handle.wait(soon).await), [Outcome::TimedOut]);
+    gate.open();
+    handle.wait(Await::events("accounts", &transfer)).await.expect("done");
+    world.check();
     handle.stop().await;
 }
