@@ -14,6 +14,10 @@ static ACCOUNTS: Table = Table::new(
 static NOTES: Table =
     Table::new("notes", &[("id", ColumnKind::Text), ("text", ColumnKind::Text)], &[0]);
 
+static COUNTS: Table =
+    Table::new("counts", &[("id", ColumnKind::Text), ("count", ColumnKind::BigInt)], &[0]);
+
+/// `owner` and `count` must not be `NULL`.
 struct Known(Policy);
 
 impl Facts for Known {
@@ -22,7 +26,11 @@ impl Facts for Known {
     fn of(&mut self, table: &'static Table) -> Result<Rc<TableFacts>, Infallible> {
         let facts = TableFacts {
             policy: self.0,
-            nullable: table.columns.iter().map(|(name, _)| *name != "owner").collect(),
+            nullable: table
+                .columns
+                .iter()
+                .map(|(name, _)| !["owner", "count"].contains(name))
+                .collect(),
             required: table
                 .columns
                 .iter()
@@ -121,6 +129,9 @@ fn what_might_be_rejected_by_itself_is_not_merged() {
         plan(Policy::Merge, &[ops]),
         ["Modify accounts: 'a'(1=NULL)", "Modify accounts: 'a'(1='y')"]
     );
+    let null = op(&COUNTS, "a", Change::Insert(vec![(1, Value::Null)]));
+    let one = op(&COUNTS, "a", Change::Increment(1, 1.into()));
+    assert_eq!(plan(Policy::Merge, &[vec![null, one]]).len(), 2);
     // An insert fails when the row is there, which a delete would hide.
     assert_eq!(plan(Policy::Merge, &[vec![insert("a"), delete("a"), insert("a")]]).len(), 3);
     // A sum that overflows has to fail in the database, at its turn.

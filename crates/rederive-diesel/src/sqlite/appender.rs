@@ -2,6 +2,7 @@
 
 use std::{
     collections::{HashMap, hash_map::Entry},
+    panic::{AssertUnwindSafe, catch_unwind},
     sync::{Arc, Mutex, PoisonError},
     thread::{self, JoinHandle},
     time::{Instant, SystemTime},
@@ -108,7 +109,8 @@ fn serve(connections: &Connections, wakers: &Wakers, mut requests: mpsc::Receive
             group.push(next);
         }
         if write(connections, group) {
-            wakers.wake();
+            // Subscribers are code of others, and this thread has to go on.
+            let _ = catch_unwind(AssertUnwindSafe(|| wakers.wake()));
         }
     }
 }

@@ -129,6 +129,9 @@ impl Connections {
         };
         if keep {
             *writer = Some(conn);
+        } else {
+            let path = self.target.path.display();
+            log::warn!("{path}: the connection for writing is replaced after a failed transaction");
         }
         result
     }

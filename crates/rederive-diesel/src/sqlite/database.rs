@@ -19,6 +19,8 @@ use crate::DatabaseError;
 /// connection and wait for each other in line, while two handles of one file contend for SQLite's
 /// lock. Several processes may open the file, but no two of them should run the same reducer.
 ///
+/// Dropping the last handle waits until all appends that were accepted are written.
+///
 /// ```
 /// use diesel::{connection::SimpleConnection, prelude::*};
 /// use rederive_diesel::Database;
@@ -56,7 +58,7 @@ impl Database {
     /// where they are missing.
     ///
     /// Takes a path or a URL: `bank.db`, `/var/lib/bank.db`, `sqlite://bank.db`,
-    /// `sqlite:///var/lib/bank.db?vfs=unix-excl`.
+    /// `sqlite:///var/lib/bank.db?vfs=unix-excl`. The directory must exist.
     ///
     /// # Errors
     /// [`DatabaseError`] says what is wrong with the file and what to do; nothing was changed.

@@ -24,6 +24,13 @@ use crate::plan::{PlanError, Planner};
 /// in one transaction. Foreign keys are checked at its end, as if they were all declared
 /// `DEFERRABLE INITIALLY DEFERRED`.
 ///
+/// The primary key of a table must be the one that the program declares, and no value of it may be
+/// `NULL`. A table is read about when ops first touch it, and again after the schema has changed:
+/// ops on tables with triggers, with unique columns beside the key or with foreign keys that have
+/// actions run in the order given and are slower for it; `CHECK` constraints see each state of a row.
+/// Floats are stored as they are, except `NaN`, which is refused, and `-0.0`, which SQLite stores as
+/// `0.0`.
+///
 /// ```
 /// use rederive_core::{Cursor, CursorKind, Store};
 /// use rederive_diesel::Database;

@@ -17,16 +17,12 @@ impl Target {
     pub(crate) fn parse(given: &Path) -> Result<Self, DatabaseError> {
         let text =
             given.to_str().ok_or_else(|| DatabaseError::NotUtf8 { path: given.to_owned() })?;
-        let uri = text.strip_prefix("sqlite://").or_else(|| text.strip_prefix("file:"));
+        let uri = text.strip_prefix("sqlite:").or_else(|| text.strip_prefix("file:"));
         let (name, parameters) = match uri {
             None => (text, ""),
             Some(uri) => {
-                // An authority may be empty ("file:///tmp/x"): the path is what follows it.
-                let uri = if text.starts_with("file:") {
-                    uri.strip_prefix("//").unwrap_or(uri)
-                } else {
-                    uri
-                };
+                // Two slashes begin an authority, which may only be empty here.
+                let uri = uri.strip_prefix("//").unwrap_or(uri);
                 let uri = uri.split('#').next().unwrap_or(uri);
                 uri.split_once('?').unwrap_or((uri, ""))
             }
@@ -86,6 +82,7 @@ mod tests {
     fn a_url_and_a_path_of_one_file_are_the_same_target() {
         let plain = parse("bank.db");
         assert_eq!(parse("sqlite://bank.db"), plain);
+        assert_eq!(parse("sqlite:bank.db"), plain);
         assert_eq!(parse("file:bank.db"), plain);
         assert!(plain.path.is_absolute());
         assert_eq!(parse("sqlite:///tmp/a%20b.db").path, Path::new("/tmp/a b.db"));
@@ -101,7 +98,14 @@ mod tests {
 
     #[test]
     fn every_name_of_a_database_in_memory_is_refused() {
-        for url in ["", ":memory:", "sqlite://:memory:", "file::memory:", "file:x?mode=memory"] {
+        for url in [
+            "",
+            ":memory:",
+            "sqlite::memory:",
+            "sqlite://:memory:",
+            "file::memory:",
+            "file:x?mode=memory",
+        ] {
             let refused = Target::parse(Path::new(url));
             assert!(matches!(refused, Err(DatabaseError::InMemory { .. })), "{url}: {refused:?}");
         }

@@ -70,14 +70,32 @@ pub use table::OpTable;
 /// # Ok::<(), rederive_core::ReduceError>(())
 /// ```
 ///
-/// What does not fit does not compile:
+/// What does not fit does not compile: a change of another type than the column's,
 ///
 /// ```compile_fail
 /// # diesel::table! { accounts (id) { id -> Text, owner -> Text, balance -> BigInt } }
 /// # use rederive_diesel::DieselOps;
-/// fn wrong(ops: &mut rederive_core::Ops) -> Result<(), rederive_core::ReduceError> {
-///     ops.increment(accounts::balance, "alice", "five")
-/// }
+/// # let mut ops = rederive_core::Ops::new("p".into());
+/// ops.increment(accounts::balance, "alice", "five");
+/// ```
+///
+/// a key of another type than the table's,
+///
+/// ```compile_fail
+/// # diesel::table! { accounts (id) { id -> Text, owner -> Text, balance -> BigInt } }
+/// # use rederive_diesel::DieselOps;
+/// # let mut ops = rederive_core::Ops::new("p".into());
+/// ops.delete(accounts::table, 7_i64);
+/// ```
+///
+/// or a column of another table:
+///
+/// ```compile_fail
+/// # diesel::table! { accounts (id) { id -> Text, owner -> Text, balance -> BigInt } }
+/// # diesel::table! { notes (id) { id -> Text, text -> Text } }
+/// # use rederive_diesel::DieselOps;
+/// # let mut ops = rederive_core::Ops::new("p".into());
+/// ops.update(accounts::table, "alice", (notes::text, "x"));
 /// ```
 pub trait DieselOps {
     /// A new row. When the key exists, the event is rejected and its partition halts.
