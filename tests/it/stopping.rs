@@ -2,6 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
+use actix_rt::time::timeout;
 use rederive::{
     Await, AwaitError, Config, Cursor, Handle, Notice, Outcome, RegisterError, Registration,
 };
@@ -28,6 +29,10 @@ on_every_store!(
 fn endless_pauses(config: &mut Config) {
     let pause = Duration::from_secs(3600);
     (config.min_backoff, config.max_backoff) = (pause, pause);
+}
+
+async fn stop_promptly(handle: &Handle) {
+    timeout(PATIENCE, handle.stop()).await.expect("it does not wait for the pause to end");
 }
 
 /// The event is dispatched; its commit stalls.
@@ -97,7 +102,7 @@ async fn a_stop_cuts_the_pause_between_attempts_to_commit_short(world: World) {
     let delayed = |notice: &Notice| matches!(notice, Notice::CommitDelayed { .. });
     world.probe.notified(delayed, PATIENCE).await;
     let waiting = handle.supervisor().send(Await::cursors("accounts", [1.into()]));
-    handle.stop().await;
+    stop_promptly(&handle).await;
     // It was done, but nobody knows.
     assert!(waiting.await.map_or(true, |waited| outcomes(waited) == [Outcome::Stopped]));
     let handle = world.start().await;
@@ -112,7 +117,7 @@ async fn a_stop_cuts_the_pause_between_attempts_to_read_short(world: World) {
     let handle = world.start().await;
     let delayed = |notice: &Notice| matches!(notice, Notice::ReadDelayed { .. });
     world.probe.notified(delayed, PATIENCE).await;
-    handle.stop().await;
+    stop_promptly(&handle).await;
 }
 
 async fn those_who_wait_at_a_stop_are_told(world: World) {
