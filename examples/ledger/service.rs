@@ -45,6 +45,12 @@ impl Service {
         Self { db, log, handle, reservations: Arc::default(), patience }
     }
 
+    /// The same service, to whom this patience is given.
+    #[cfg(test)]
+    pub(crate) fn with_patience(&self, patience: Duration) -> Self {
+        Self { patience, ..self.clone() }
+    }
+
     /// Runs queries in one transaction, on a thread kept for that: a query may wait for the disk,
     /// and a worker of the server that waits answers nobody.
     pub(crate) async fn read<T: Send + 'static>(

@@ -44,11 +44,6 @@ impl World {
         world
     }
 
-    /// The same ledger, whose requests wait no longer than this.
-    fn with_patience(&self, patience: Duration) -> Service {
-        Service::new(self.db.clone(), self.handle.clone(), patience)
-    }
-
     async fn end(self) {
         self.handle.stop().await;
     }

@@ -102,7 +102,7 @@ async fn a_balance_may_go_from_one_end_to_the_other_at_once() {
 #[actix_web::test]
 async fn what_is_recorded_but_not_visible_yet_is_said_and_stays_reserved() {
     let world = World::with_accounts(&["a", "b"]).await;
-    let hasty = world.with_patience(Duration::ZERO);
+    let hasty = world.service.with_patience(Duration::ZERO);
     // Once in a while it is visible at once all the same: then back, and again.
     let problem = loop {
         match hasty.post(posting("a", "b", i64::MAX)).await {
