@@ -255,3 +255,26 @@ impl CustomizeConnection<SqliteConnection, r2d2::Error> for ReadOnly {
         set_up(conn).map_err(r2d2::Error::QueryError)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use diesel::result::DatabaseErrorKind;
+
+    use super::*;
+
+    #[test]
+    fn a_commit_is_in_doubt_only_when_it_may_have_reached_the_disk() {
+        let error = |text: &str| {
+            Error::DatabaseError(DatabaseErrorKind::Unknown, Box::new(text.to_owned()))
+        };
+        for text in ["disk I/O error", "unable to open database file"] {
+            assert!(in_doubt(&error(text)), "{text}");
+        }
+        for text in ["database is locked", "database or disk is full", "a trigger said no"] {
+            assert!(!in_doubt(&error(text)), "{text}");
+        }
+        let kind = DatabaseErrorKind::ForeignKeyViolation;
+        let violation = Box::new("FOREIGN KEY constraint failed".to_owned());
+        assert!(!in_doubt(&Error::DatabaseError(kind, violation)));
+    }
+}

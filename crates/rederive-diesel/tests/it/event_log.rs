@@ -283,3 +283,11 @@ fn appending_nothing_does_nothing() {
     let stale = log.append_to_blocking("s", Expected::Version(3), Vec::new());
     assert!(matches!(stale, Err(AppendError::Conflict { actual: 0, .. })));
 }
+
+#[test]
+fn an_append_can_be_spawned_on_any_thread() {
+    fn spawnable<T: Send + 'static>(_: T) {}
+    let scratch = Scratch::new("");
+    let log = log(&scratch);
+    spawnable(async move { log.append(numbers(0..1)).await.map(drop) });
+}
