@@ -84,7 +84,7 @@ impl Client {
             self.step += 1;
             let begun = Instant::now();
             let is_posting = match self.step % 10 {
-                0 if self.step % 1000 == 0 => self.audit().map(|()| false)?,
+                0 if self.step.is_multiple_of(1000) => self.audit().map(|()| false)?,
                 0 => self.list().map(|()| false)?,
                 5 => self.show().map(|()| false)?,
                 3 | 7 => self.give().map(|()| true)?,

@@ -61,10 +61,12 @@ fn load(args: &Args) -> Result<Report, Wrong> {
                         client.and_then(|connection| Client::new(connection, &name, shared));
                     // Whoever failed must come too, or the others wait for ever.
                     ready.wait();
-                    let mut client = client.map_err(|wrong| (None, wrong))?;
-                    match client.work(Instant::now() + args.time) {
-                        Ok(()) => Ok(client),
-                        Err(wrong) => Err((Some(client), wrong)),
+                    match client {
+                        Ok(mut client) => {
+                            let done = client.work(Instant::now() + args.time);
+                            (Some(client), done)
+                        }
+                        Err(wrong) => (None, Err(wrong)),
                     }
                 })
             })
@@ -72,14 +74,10 @@ fn load(args: &Args) -> Result<Report, Wrong> {
         ready.wait();
         let begun = Instant::now();
         for client in clients {
-            match client.join() {
-                Ok(Ok(client)) => all.push(client),
-                Ok(Err((client, why))) => {
-                    all.extend(client);
-                    wrong.push(why);
-                }
-                Err(_) => wrong.push(Wrong::Error("a client panicked".to_owned())),
-            }
+            let panicked = |_| (None, Err(Wrong::Error("a client panicked".to_owned())));
+            let (client, done) = client.join().unwrap_or_else(panicked);
+            all.extend(client);
+            wrong.extend(done.err());
         }
         elapsed = begun.elapsed();
     });

@@ -135,10 +135,10 @@ fn build() -> PathBuf {
         .expect("cargo starts");
     assert!(output.status.success(), "the ledger does not build");
     let messages = String::from_utf8_lossy(&output.stdout);
-    let executables = messages.lines().filter_map(|line| {
+    let mut executables = messages.lines().filter_map(|line| {
         let message: Value = serde_json::from_str(line).ok()?;
         let is_ledger = message["target"]["name"] == "ledger";
         is_ledger.then(|| message["executable"].as_str().map(PathBuf::from))?
     });
-    executables.last().expect("cargo names the program")
+    executables.next_back().expect("cargo names the program")
 }
