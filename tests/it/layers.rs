@@ -47,6 +47,7 @@ const LAYERS: &[Layer] = &[
         ],
         unknown: &[],
     },
+    Layer { package: "rederive-bench", below: &["rederive"], unknown: &[] },
     Layer { package: "xtask", below: &[], unknown: &[ACTIX, DIESEL, TOKIO] },
 ];
 

@@ -1,0 +1,88 @@
+//! The command line.
+
+use std::{ffi::OsString, path::PathBuf};
+
+/// What `--help` prints.
+pub(crate) const HELP: &str = "\
+Measures Rederive beside the best hand-written code for the same job.
+
+Usage: rederive-bench [--quick] [--json FILE] [--svg FILE] [--store sqlite|memory] [NAME...]
+
+  --quick          smaller numbers and fewer rounds: under two minutes, for a first look
+  --json FILE      also write the results as JSON
+  --svg FILE       also draw how the cost grows, if that is measured
+  --store STORE    sqlite (if not given) or memory
+  NAME...          only the measures whose names begin so; all if none is given
+  -h, --help       print this and stop
+
+The files go to the folder for temporary files: set TMPDIR to measure another disk.
+";
+
+/// Where the log and the derived state are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Store {
+    Sqlite,
+    Memory,
+}
+
+impl Store {
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Store::Sqlite => "sqlite",
+            Store::Memory => "memory",
+        }
+    }
+}
+
+/// What is to be done.
+#[derive(Debug)]
+pub(crate) enum Request {
+    Help,
+    /// One side of a measure, for the process that asked for it.
+    Job(String),
+    Run(Args),
+}
+
+#[derive(Debug)]
+pub(crate) struct Args {
+    pub(crate) quick: bool,
+    pub(crate) json: Option<PathBuf>,
+    pub(crate) svg: Option<PathBuf>,
+    pub(crate) store: Store,
+    pub(crate) names: Vec<String>,
+}
+
+impl Args {
+    /// Whether a measure of this name was asked for.
+    pub(crate) fn wants(&self, name: &str) -> bool {
+        self.names.is_empty() || self.names.iter().any(|begin| name.starts_with(begin))
+    }
+}
+
+/// Reads the arguments, without the program's name.
+pub(crate) fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Request, lexopt::Error> {
+    use lexopt::prelude::*;
+
+    let mut parser = lexopt::Parser::from_args(args);
+    let mut args =
+        Args { quick: false, json: None, svg: None, store: Store::Sqlite, names: Vec::new() };
+    while let Some(argument) = parser.next()? {
+        match argument {
+            Short('h') | Long("help") => return Ok(Request::Help),
+            Long("job") => return Ok(Request::Job(parser.value()?.string()?)),
+            Long("quick") => args.quick = true,
+            Long("json") => args.json = Some(parser.value()?.into()),
+            Long("svg") => args.svg = Some(parser.value()?.into()),
+            Long("store") => {
+                args.store = match parser.value()?.string()?.as_str() {
+                    "sqlite" => Store::Sqlite,
+                    "memory" => Store::Memory,
+                    other => return Err(format!("no store is called {other:?}").into()),
+                }
+            }
+            Value(name) => args.names.push(name.string()?),
+            other => return Err(other.unexpected()),
+        }
+    }
+    Ok(Request::Run(args))
+}

@@ -1,0 +1,90 @@
+//! Measures Rederive beside the best hand-written code for the same job.
+//!
+//! Each measure runs both sides in turn, every run in a process of its own on a fresh copy of the
+//! same database, and compares what the runs derived before it compares their times.
+
+#![allow(clippy::print_stdout, reason = "a program that prints its results")]
+
+mod args;
+mod fixture;
+mod floor;
+mod growth;
+mod job;
+mod measure;
+mod memory;
+mod ours;
+mod plot;
+mod reducers;
+mod report;
+mod run;
+mod stats;
+mod tables;
+mod workload;
+
+use std::{env, fs};
+
+use crate::{
+    args::{Args, Request, Store},
+    fixture::Fixtures,
+    job::Job,
+    report::Entry,
+};
+
+/// What went wrong, for people.
+pub(crate) type Failure = Box<dyn std::error::Error>;
+
+fn main() -> Result<(), Failure> {
+    match args::parse(env::args_os().skip(1))? {
+        Request::Help => print!("{}", args::HELP),
+        Request::Job(job) => {
+            let job: Job = serde_json::from_str(&job)?;
+            println!("{}", serde_json::to_string(&job.run_here()?)?);
+        }
+        Request::Run(args) => run(&args)?,
+    }
+    Ok(())
+}
+
+fn run(args: &Args) -> Result<(), Failure> {
+    println!("{}\n\n{}", settings(args), report::HEADING);
+    let mut fixtures = Fixtures::new()?;
+    let mut entries = Vec::new();
+    for measure in measure::all(args.store, args.quick) {
+        if args.wants(measure.name) {
+            let outcome = run::run(&measure, &mut fixtures)?;
+            println!("{}", report::line(&measure, &outcome));
+            entries.push(Entry::new(args.store, &measure, &outcome));
+        }
+    }
+    fixtures.clear()?;
+    if args.store == Store::Sqlite && args.wants(growth::NAME) {
+        let series = growth::measure(args.quick, &mut fixtures)?;
+        println!("\n{}", growth::table(&series));
+        entries.extend(series.iter().map(growth::Series::entry));
+        if let Some(file) = &args.svg {
+            fs::write(file, plot::draw(&series))?;
+        }
+    }
+    if let Some(file) = &args.json {
+        fs::write(file, serde_json::to_string_pretty(&entries)? + "\n")?;
+    }
+    Ok(())
+}
+
+fn settings(args: &Args) -> String {
+    let cores = std::thread::available_parallelism().map_or(0, usize::from);
+    let rebuild = ours::rebuild::config(false);
+    format!(
+        "store {}, {} on {} with {cores} cores, SQLite {} (WAL, synchronous FULL), files in {}\n\
+         rebuilds: slice {}, window {}, group {}, batch {}; otherwise the default settings",
+        args.store.name(),
+        if args.quick { "quick" } else { "full" },
+        env::consts::OS,
+        floor::sqlite_version(),
+        env::temp_dir().display(),
+        rebuild.slice,
+        rebuild.window,
+        rebuild.group,
+        rebuild.batch,
+    )
+}

@@ -1,0 +1,73 @@
+//! Rebuilds tables from the log, and starts on what is stored.
+
+use std::{path::Path, time::Duration};
+
+use rederive::{Config, diesel::Database, prelude::*};
+
+use crate::{
+    Failure,
+    reducers::{Accounts, Accounts2, Accounts3, Accounts4, ByStatement},
+};
+
+/// Longer than any measure takes.
+pub(crate) const LONG: Duration = Duration::from_secs(3600);
+
+/// The settings for rebuilds: larger slices and a larger window, as the documentation of [`Config`]
+/// advises; the rest as it comes. With `stay`, no partition is ever idle for long enough to stop.
+pub(crate) fn config(stay: bool) -> Config {
+    let config = Config { slice: 10_000, window: 50_000, ..Config::default() };
+    if stay { Config { idle_timeout: LONG, ..config } } else { config }
+}
+
+/// Has the first so many reducers catch up with the log.
+pub(crate) fn rebuild(file: &Path, reducers: usize, stay: bool) -> Result<(), Failure> {
+    let db = Database::open(file)?;
+    let rederive = Rederive::new(db.event_log()).config(config(stay));
+    let (rederive, caught_up) = registered(rederive, &db.store(), reducers);
+    run(rederive, caught_up)
+}
+
+/// Registers the first reducer, or all four, and tells what to wait for.
+pub(crate) fn registered(
+    rederive: Rederive<crate::workload::AccountEvent>,
+    store: &(impl Store + Clone),
+    reducers: usize,
+) -> (Rederive<crate::workload::AccountEvent>, Await) {
+    let rederive = rederive.register(Accounts, store.clone());
+    let caught_up = Await::caught_up("accounts").within(LONG);
+    if reducers == 1 {
+        return (rederive, caught_up);
+    }
+    let rederive = rederive
+        .register(Accounts2, store.clone())
+        .register(Accounts3, store.clone())
+        .register(Accounts4, store.clone());
+    (rederive, caught_up.and("accounts_2").and("accounts_3").and("accounts_4"))
+}
+
+/// Has the reducer with Diesel's own statements catch up.
+pub(crate) fn by_statement(file: &Path) -> Result<(), Failure> {
+    let db = Database::open(file)?;
+    let rederive = Rederive::new(db.event_log()).register(ByStatement, db.store());
+    run(rederive.config(config(false)), Await::caught_up("accounts").within(LONG))
+}
+
+/// Opens the database and catches up, with the default settings.
+pub(crate) fn start(file: &Path) -> Result<(), Failure> {
+    let db = Database::open(file)?;
+    let (rederive, caught_up) = registered(Rederive::new(db.event_log()), &db.store(), 1);
+    run(rederive, caught_up)
+}
+
+/// Starts, waits and stops.
+pub(crate) fn run<E>(rederive: Rederive<E>, until: Await) -> Result<(), Failure>
+where
+    E: Send + Sync + 'static,
+{
+    actix_rt::System::new().block_on(async {
+        let handle = rederive.start().await?;
+        handle.wait(until).await?;
+        handle.stop().await;
+        Ok(())
+    })
+}
