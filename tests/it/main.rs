@@ -10,6 +10,7 @@ mod dying;
 mod faults;
 mod fencing;
 mod fixture;
+mod git_history;
 mod halting;
 mod isolation;
 mod killing;

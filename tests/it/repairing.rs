@@ -106,10 +106,11 @@ async fn a_retry_that_fails_later_keeps_what_came_before(world: World) {
     let error = handle.retry("accounts", "a").await.expect_err("rejected");
     let RetryError::Halted(halt) = error else { panic!("{error}") };
     assert_eq!((&halt.cursor, halt.attempts), (&later[1].cursor, 1));
-    assert_eq!(world.rows()["a"].0, 1 + 2 + 4 - 7 + 16);
+    // The deposits of 1, 2, 4 and 16, and the 7 that were transferred.
+    assert_eq!(world.rows()["a"].0, 16);
     world.store_faults().heal();
     handle.retry("accounts", "a").await.expect("it is repaired");
-    assert_eq!(world.rows()["a"].0, 1 + 2 + 4 - 7 + 16 + 32);
+    assert_eq!(world.rows()["a"].0, 16 + 32);
     handle.stop().await;
 }
 

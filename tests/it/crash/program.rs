@@ -1,7 +1,7 @@
 //! [`Program`]: a running `ledger`.
 
 use std::{
-    env, fs,
+    fs,
     io::{BufRead, BufReader},
     net::SocketAddr,
     path::{Path, PathBuf},
@@ -11,9 +11,8 @@ use std::{
     time::Instant,
 };
 
-use serde_json::Value;
-
 use super::PATIENCE;
+use crate::fixture::example;
 
 /// What the program prints before its address once it takes requests.
 const ANNOUNCEMENT: &str = "listening on http://";
@@ -39,7 +38,7 @@ impl Program {
 
     /// Starts it on this database and waits for nothing.
     pub(super) fn spawn(database: &Path) -> Self {
-        static PROGRAM: LazyLock<PathBuf> = LazyLock::new(locate);
+        static PROGRAM: LazyLock<PathBuf> = LazyLock::new(|| example("ledger"));
 
         let complaints = database.with_extension("stderr");
         let stderr = fs::File::create(&complaints).expect("a file for stderr");
@@ -112,33 +111,4 @@ impl Drop for Program {
         let _ = self.process.kill();
         let _ = self.process.wait();
     }
-}
-
-/// Where cargo puts the program: `examples` beside the folder of this test. It is built if it is not
-/// there; if it is, it is taken as it is, so whoever changes it must build it.
-fn locate() -> PathBuf {
-    let test = env::current_exe().expect("the test has a path");
-    let profile = test.parent().and_then(Path::parent).expect("the test is in a folder");
-    let program = profile.join("examples").join("ledger");
-    if program.exists() { program } else { build() }
-}
-
-/// Builds it as the tests were built: for the whole workspace, so that features are the same.
-fn build() -> PathBuf {
-    let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let output = Command::new(cargo)
-        .current_dir(Path::new(env!("CARGO_MANIFEST_DIR")))
-        .args(["build", "--workspace", "--example", "ledger", "--locked"])
-        .arg("--message-format=json-render-diagnostics")
-        .stderr(Stdio::inherit())
-        .output()
-        .expect("cargo starts");
-    assert!(output.status.success(), "the ledger does not build");
-    let messages = String::from_utf8_lossy(&output.stdout);
-    let mut executables = messages.lines().filter_map(|line| {
-        let message: Value = serde_json::from_str(line).ok()?;
-        let is_ledger = message["target"]["name"] == "ledger";
-        is_ledger.then(|| message["executable"].as_str().map(PathBuf::from))?
-    });
-    executables.next_back().expect("cargo names the program")
 }

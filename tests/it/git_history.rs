@@ -1,0 +1,140 @@
+//! The example `git_history`, killed at random moments: the tables are those of a run that was left
+//! in peace, and equal git's.
+
+use std::{
+    io::Write as _,
+    path::Path,
+    process::{Command, Output, Stdio},
+    thread,
+    time::{Duration, Instant},
+};
+
+use diesel::{QueryableByName, RunQueryDsl as _, sql_types::Text};
+use rederive::diesel::Database;
+use rederive_testkit::{Rng, Seed};
+
+use crate::fixture::example;
+
+const COMMITS: usize = 1500;
+const KILLS: usize = 10;
+
+#[test]
+fn killed_ten_times_it_derives_the_same_tables_as_undisturbed() {
+    let mut rng = Seed::from_env().rng();
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let repository = folder.path().join("repository");
+    make_history(&repository, &mut rng);
+
+    let peaceful = folder.path().join("peaceful.db");
+    let begun = Instant::now();
+    let output = run(&repository, &peaceful).output().expect("it starts");
+    let undisturbed = begun.elapsed();
+    verified(&output);
+
+    let disturbed = folder.path().join("disturbed.db");
+    for _ in 0..KILLS {
+        let mut process = run(&repository, &disturbed)
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("it starts");
+        // Any moment will do, the earliest and those when it is done already included.
+        let moment = undisturbed.as_micros() as usize * 3 / 4;
+        thread::sleep(Duration::from_micros(rng.range(0..moment) as u64));
+        process.kill().expect("it is killed");
+        process.wait().expect("it ends");
+    }
+    verified(&run(&repository, &disturbed).output().expect("it starts"));
+    for query in [FILES, AUTHORS, EVENTS] {
+        assert_eq!(rows(&disturbed, query), rows(&peaceful, query));
+    }
+}
+
+#[test]
+fn a_rewritten_history_is_refused_and_nothing_is_changed() {
+    let mut rng = Seed(7).rng();
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let (first, second) = (folder.path().join("first"), folder.path().join("second"));
+    make_history(&first, &mut rng);
+    make_history(&second, &mut rng);
+    let database = folder.path().join("history.db");
+    verified(&run(&first, &database).output().expect("it starts"));
+    let before = rows(&database, EVENTS);
+    let output = run(&second, &database).output().expect("it starts");
+    assert_eq!(output.status.code(), Some(2));
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(said.contains("Nothing was changed"), "{said}");
+    assert_eq!(rows(&database, EVENTS), before);
+    verified(&run(&first, &database).output().expect("it starts"));
+}
+
+fn run(repository: &Path, database: &Path) -> Command {
+    let mut command = Command::new(example("git_history"));
+    command.arg(repository).arg("--database").arg(database);
+    command
+}
+
+#[track_caller]
+fn verified(output: &Output) {
+    let (stdout, stderr) =
+        (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert_eq!(output.status.code(), Some(0), "{stdout}{stderr}");
+    let last = stdout.lines().last().unwrap_or_default();
+    assert!(last.starts_with("verified: "), "{stdout}");
+}
+
+const FILES: &str = "SELECT json_array(path, mode, blob, changes, created_commit, last_commit,
+    last_author, last_time) AS line FROM files ORDER BY path";
+const AUTHORS: &str = "SELECT json_array(author, changes, commits, first_time, last_time) AS line
+    FROM authors ORDER BY author";
+const EVENTS: &str = "SELECT json_array(id, data) AS line FROM rederive_events ORDER BY id";
+
+#[derive(QueryableByName)]
+struct Line {
+    #[diesel(sql_type = Text)]
+    line: String,
+}
+
+fn rows(database: &Path, query: &str) -> Vec<String> {
+    let database = Database::open(database).expect("it can be opened");
+    let lines = database.read(|conn| diesel::sql_query(query).load::<Line>(conn));
+    lines.expect("it can be read").into_iter().map(|line| line.line).collect()
+}
+
+/// A bare repository of commits that add, change and delete files, by `git fast-import`.
+fn make_history(repository: &Path, rng: &mut Rng) {
+    let git = |arguments: &[&str]| {
+        let mut command = Command::new("git");
+        command.arg("--git-dir").arg(repository).args(arguments);
+        command
+    };
+    let made = git(&["init", "--quiet", "--bare"]).status().expect("git starts");
+    assert!(made.success());
+    let mut import =
+        git(&["fast-import", "--quiet"]).stdin(Stdio::piped()).spawn().expect("git starts");
+    let mut stream = Vec::new();
+    let mut there = [false; 60];
+    for commit in 0..COMMITS {
+        let author = rng.range(0..9);
+        stream.extend(
+            format!(
+                "commit HEAD\nauthor A{author} <a@example.org> {commit} +0000\n\
+                 committer C <c@example.org> {commit} +0000\ndata 0\n\n"
+            )
+            .bytes(),
+        );
+        for _ in 0..rng.range(1..6) {
+            let file = rng.range(0..there.len());
+            there[file] = !there[file] || rng.chance(0.8);
+            let change = if there[file] {
+                let text = format!("{commit} {}", rng.number());
+                format!("M 100644 inline d{}/f{file}\ndata {}\n{text}\n", file % 7, text.len())
+            } else {
+                format!("D d{}/f{file}\n", file % 7)
+            };
+            stream.extend(change.bytes());
+        }
+    }
+    import.stdin.take().expect("piped").write_all(&stream).expect("git reads");
+    assert!(import.wait().expect("git ends").success());
+}
