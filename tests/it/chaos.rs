@@ -4,7 +4,7 @@
 use std::{cell::Cell, time::Duration};
 
 use rederive::{
-    Await, Cursor, Handle, Notice,
+    Await, Cursor, Handle, Notice, RetryError, Store,
     chaos::{Kill, Victim},
 };
 use rederive_testkit::{CommitFault, Gate, Rng, StoreChaos, for_each_seed};
@@ -12,7 +12,7 @@ use tokio::{runtime::Builder, task::JoinHandle};
 
 use crate::fixture::{
     World,
-    bank::{Accounts, COPIES, Event, fold},
+    bank::{Accounts, COPIES, Event, fold_healed},
     life::Life,
     notices::fenced,
     truth::{check_prefix, honest},
@@ -93,21 +93,66 @@ impl Storm {
 
     async fn rage(&mut self) {
         self.world.append((0..self.partitions).map(|id| Event::opened(&id.to_string())));
-        for _ in 0..self.rng.range(20..160) {
+        for _ in 0..self.rng.range(20..130) {
+            self.something().await;
+        }
+        self.calm().await;
+        self.world.check();
+        if self.reducers.len() > 1 {
+            assert_eq!(self.world.store.inner().rows(&COPIES), self.world.rows());
+        }
+        self.repair().await;
+    }
+
+    /// With corrected code, while it storms on.
+    async fn repair(&mut self) {
+        self.reducers = self.reducers.drain(..).map(Accounts::healed).collect();
+        self.life = Some(self.begin());
+        for _ in 0..self.rng.range(0..60) {
             match self.rng.range(0..100) {
-                0..40 => self.append().await,
-                40..58 => self.wait(),
-                58..65 => self.stall(),
-                65..77 => self.kill(),
-                77..82 => self.crash(),
-                82..86 => self.stop().await,
-                86..90 => self.take_over(),
-                90..94 => self.break_an_event(),
-                94..97 => self.mend(),
-                _ => self.check_so_far(),
+                0..20 => self.retry(),
+                _ => self.something().await,
             }
         }
         self.calm().await;
+        let life = self.begin();
+        let halted = self.world.store.halted("accounts", None, 1000).expect("it can be read");
+        for record in halted {
+            match life.handle.retry("accounts", record.partition).await {
+                // One that had been begun may have ended just now.
+                Ok(()) | Err(RetryError::NotHalted) => {}
+                Err(error) => panic!("{error}"),
+            }
+        }
+        life.stop().await;
+        let expected = fold_healed(&self.world.events());
+        assert_eq!(self.world.rows(), expected.rows);
+        assert_eq!(self.world.halts(), expected.halts);
+    }
+
+    async fn something(&mut self) {
+        match self.rng.range(0..100) {
+            0..40 => self.append().await,
+            40..58 => self.wait(),
+            58..65 => self.stall(),
+            65..77 => self.kill(),
+            77..82 => self.crash(),
+            82..86 => self.stop().await,
+            86..90 => self.take_over(),
+            90..94 => self.break_an_event(),
+            94..97 => self.mend(),
+            _ => self.check_so_far(),
+        }
+    }
+
+    /// Somebody has some partition repaired, halted or not.
+    fn retry(&mut self) {
+        let partition = self.rng.range(0..self.partitions).to_string();
+        let handle = self.handle().clone();
+        self.waits.push(tokio::spawn(async move {
+            // Whatever becomes of it, it ends.
+            let _ = handle.retry("accounts", partition).await;
+        }));
     }
 
     async fn append(&mut self) {
@@ -232,9 +277,7 @@ impl Storm {
         self.world.settled(&life.handle).await;
         if self.reducers.len() > 1 {
             let _ = life.handle.wait(Await::caught_up("copies")).await;
-            assert_eq!(self.world.store.inner().rows(&COPIES), fold(&self.world.events()).rows);
         }
         life.stop().await;
-        self.world.check();
     }
 }

@@ -122,9 +122,13 @@ async fn a_stop_cuts_the_pause_between_attempts_to_read_short(world: World) {
 
 async fn those_who_wait_at_a_stop_are_told(world: World) {
     let handle = world.start().await;
+    let before = world.append([Event::opened("z")]);
+    handle.wait(Await::events("accounts", &before)).await.expect("done");
     let gate = stall(&world, &handle, Event::opened("a")).await;
     let of_the_future = handle.supervisor().send(Await::cursors("accounts", [9.into()]));
     let of_the_head = handle.supervisor().send(Await::caught_up("accounts"));
+    // Asked later and answered at once: so the others have begun to wait.
+    handle.wait(Await::events("accounts", &before)).await.expect("done");
     let stopping = actix_rt::spawn({
         let handle = handle.clone();
         async move { handle.stop().await }
