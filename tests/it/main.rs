@@ -6,6 +6,7 @@ mod blocking;
 mod catching_up;
 mod chaos;
 mod crash;
+mod documents;
 mod dying;
 mod faults;
 mod fencing;
