@@ -1,12 +1,13 @@
 //! Killing each kind of actor in the middle of a commit: everything takes effect exactly once, and
 //! those who wait are answered.
 
+use std::{sync::Arc, time::Duration};
+
 use rederive::{
     Activity, Await, Handle, Notice, RegisterError, Registration,
     chaos::{Kill, Victim},
 };
 use rederive_testkit::{CommitFault, Gate};
-use std::sync::Arc;
 
 use crate::fixture::{
     PATIENCE, World,
@@ -27,6 +28,7 @@ on_every_store!(
     a_partition_dispatcher_dies_while_its_commit_waits_for_its_turn,
     a_partition_dispatcher_dies_while_the_store_rejects_its_commit,
     a_store_that_cannot_be_opened_again_is_tried_until_it_can,
+    nothing_is_opened_before_what_a_dead_persistence_has_begun_is_over,
     a_persistence_that_dies_during_a_registration_does_not_spoil_it,
 );
 
@@ -170,6 +172,32 @@ async fn a_store_that_cannot_be_opened_again_is_tried_until_it_can(world: World)
     assert_eq!(world.probe.count(delayed), 4);
     assert_eq!(status(&handle).await.activity, Activity::CaughtUp);
     world.check();
+    handle.stop().await;
+}
+
+async fn nothing_is_opened_before_what_a_dead_persistence_has_begun_is_over(world: World) {
+    let handle = world.start().await;
+    let gate = Gate::closed();
+    world.store_faults().on_commit(CommitFault::Stall(gate.clone()));
+    world.append([Event::opened("a")]);
+    gate.wait_for_arrivals(1, PATIENCE);
+    // Its successor has itself opened: that waits for its turn, behind the commit.
+    kill(&handle, Victim::Dispatcher);
+    world.probe.notified(restarted("dispatcher"), PATIENCE).await;
+    until(&handle, "accounts", |status| status.activity == Activity::Opening).await;
+    let mut watch = world.probe.from_now();
+    kill(&handle, Victim::Persistence);
+    watch.notified(restarted("persistence"), PATIENCE).await;
+    // Else that opening would come after this one, and take the reducer away from it.
+    let started = |notice: &Notice| matches!(notice, Notice::Started { .. });
+    let early = watch.try_wait_for(started, Duration::from_millis(50));
+    assert!(early.is_err(), "opened while a commit of the dead one was under way");
+    gate.open();
+    handle.wait(Await::caught_up("accounts")).await.expect("caught up");
+    world.append([deposit("a", 1)]);
+    handle.wait(Await::caught_up("accounts")).await.expect("caught up");
+    world.check();
+    assert_eq!(world.probe.count(fenced), 0);
     handle.stop().await;
 }
 
