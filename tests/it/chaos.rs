@@ -15,7 +15,7 @@ use crate::fixture::{
     bank::{Accounts, COPIES, Event, fold_healed},
     life::Life,
     notices::fenced,
-    truth::{check_prefix, honest},
+    truth::{check_prefix, honest, honest_head},
 };
 
 #[test]
@@ -187,8 +187,13 @@ impl Storm {
         let cursor = Cursor::from(self.rng.range(1..last + 4) as u64);
         let within = Duration::from_millis(self.rng.range(1..200) as u64);
         let (world, handle) = (self.world.clone(), self.handle().clone());
+        let for_all = self.rng.chance(0.2);
         self.waits.push(tokio::spawn(async move {
-            honest(&world, &handle, cursor, within).await;
+            if for_all {
+                honest_head(&world, &handle, within).await;
+            } else {
+                honest(&world, &handle, cursor, within).await;
+            }
         }));
     }
 

@@ -187,6 +187,9 @@ impl Supervisor {
         if let Some(actor) = actor {
             self.directory.set(name, actor.wait_for.clone());
             self.dispatchers.insert(Arc::clone(name), Child { actor, generation: dispatcher });
+        } else {
+            // Not to be started at all: whoever registered it is told.
+            self.openings.remove(name);
         }
     }
 
