@@ -40,7 +40,7 @@ impl Entry {
     }
 }
 
-/// The heading of the table that [`line`] continues.
+/// The heading of the table that [`line()`] continues.
 pub(crate) const HEADING: &str = "\
 | measure | n | p | ours | floor | unit | ratio | reach | aim | rss MB | cpu s | the best floor |
 |---|---|---|---|---|---|---|---|---|---|---|---|";
