@@ -4,9 +4,11 @@ use std::fmt;
 use std::io::Write as _;
 use std::net::TcpListener;
 use std::num::NonZero;
+use std::sync::Arc;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use actix_web::rt::{spawn, time::sleep};
 use actix_web::web::Data;
 use actix_web::{App, HttpServer};
 use rederive::diesel::{Database, DatabaseOptions};
@@ -90,18 +92,33 @@ async fn answer(
 ) -> Result<(), Failure> {
     let address = listener.local_addr().map_err(Failure::new)?;
     let service = Data::new(service);
+    let shared = Arc::clone(&service);
     let server =
         HttpServer::new(move || App::new().app_data(service.clone()).configure(routes::configure))
             .workers(workers)
             .worker_max_blocking_threads(READERS)
-            .shutdown_signal(stop.received())
+            // Left to itself, the server answers a signal by stopping the whole actix system, the reducer
+            // with it, as it stands.
+            .disable_signals()
             .shutdown_timeout(FINISH_WITHIN.as_secs())
             .listen(listener)
             .map_err(Failure::new)?
             .run();
-    let server = actix_web::rt::spawn(server);
+    let control = server.handle();
+    let server = spawn(server);
+    spawn(async move {
+        stop.received().await;
+        control.stop(true).await;
+    });
     announce(&format!("listening on http://{address}"));
-    server.await.map_err(Failure::new)?.map_err(Failure::new)
+    let served = server.await.map_err(Failure::new)?.map_err(Failure::new);
+    // The workers let go of the database a moment after the server has ended. Only when nobody has
+    // it open any more, SQLite moves its write-ahead log into the file.
+    let ended = Instant::now();
+    while Arc::strong_count(&shared) > 1 && ended.elapsed() < FINISH_WITHIN {
+        sleep(Duration::from_millis(5)).await;
+    }
+    served
 }
 
 /// Waits until the tables hold all that the log does.

@@ -127,6 +127,9 @@ fn stopped_by_a_signal_under_load_it_answers_what_is_under_way_and_loses_nothing
         let load = world.load(&program);
         program.terminate(signal);
         load.join(&mut world.history);
+        // It has closed the database: there is nothing beside the file.
+        let log = world.database().with_extension("db-wal");
+        assert!(!log.exists(), "it left its write-ahead log behind");
         // Before it is started again: nothing was left to be caught up with.
         let books = world.check_books();
         let silent = world.history.recorded_in_silence(&books);
