@@ -1,11 +1,12 @@
 //! Fencing: of two owners of a reducer, only the newer one can commit.
 
-use rederive::{Activity, Await, AwaitError, Cursor, Handle, Notice, Outcome};
+use rederive::{Activity, Await, AwaitError, Cursor, Handle, Notice, Outcome, chaos::Victim};
 use rederive_testkit::{CommitFault, Gate};
 
 use crate::fixture::{
-    PATIENCE, World, bank::Event, notices::fenced, on_every_store, outcomes, status,
+    PATIENCE, World, bank::Event, notices::fenced, on_every_store, outcomes, status, until,
 };
+use crate::killing::kill;
 
 on_every_store!(
     the_older_of_two_owners_stops_and_commits_nothing_more,
@@ -13,6 +14,7 @@ on_every_store!(
     a_commit_that_was_done_before_a_takeover_counts,
     those_who_wait_at_the_older_owner_are_told,
     an_idle_owner_notices_at_its_next_watermark,
+    an_owner_that_was_fenced_does_not_take_the_reducer_back_when_its_actors_die,
 );
 
 async fn wait(handle: &Handle, cursor: u64) -> Result<(), Vec<Outcome>> {
@@ -119,4 +121,26 @@ async fn an_idle_owner_notices_at_its_next_watermark(world: World) {
     // It wants to store its watermark and is told that it may not.
     older.stop().await;
     assert_eq!(world.probe.count(fenced), 1);
+}
+
+async fn an_owner_that_was_fenced_does_not_take_the_reducer_back_when_its_actors_die(world: World) {
+    let older = world.start().await;
+    world.append([Event::opened("a")]);
+    wait(&older, 1).await.expect("done");
+    let newer = world.start().await;
+    // The first dies before it has noticed that it was overtaken.
+    for victim in [Victim::Dispatcher, Victim::EventLog, Victim::Persistence, Victim::Dispatcher] {
+        let mut watch = world.probe.from_now();
+        kill(&older, victim);
+        let restarted = |notice: &Notice| matches!(notice, Notice::Restarted { .. });
+        watch.notified(restarted, PATIENCE).await;
+        until(&older, "accounts", |status| status.activity == Activity::Fenced).await;
+        assert_eq!(wait(&older, 1).await, Err(vec![Outcome::Fenced]));
+        let recorded = world.append([Event::deposited("a", 1)]);
+        newer.wait(Await::events("accounts", &recorded)).await.expect("it is still the owner");
+    }
+    world.check();
+    assert_eq!(status(&newer).await.activity, Activity::CaughtUp);
+    older.stop().await;
+    newer.stop().await;
 }

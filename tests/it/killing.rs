@@ -163,14 +163,18 @@ async fn a_store_that_cannot_be_opened_again_is_tried_until_it_can(world: World)
     let handle = world.start().await;
     let recorded = world.append([Event::opened("a")]);
     handle.wait(Await::events("accounts", &recorded)).await.expect("done");
-    world.store_faults().fail_open(4);
+    world.store_faults().fail_open(usize::from(u16::MAX));
     kill(&handle, Victim::Dispatcher);
-    world.probe.notified(restarted("dispatcher"), PATIENCE).await;
     world.append([deposit("a", 1)]);
+    let delayed = |notice: &Notice| matches!(notice, Notice::CommitDelayed { attempt: 4, .. });
+    world.probe.notified(delayed, PATIENCE).await;
+    let told = status(&handle).await;
+    assert_eq!(told.activity, Activity::Opening);
+    assert!(told.store_delay.expect("it is away").attempts >= 4);
+    world.store_faults().heal();
     handle.wait(Await::caught_up("accounts")).await.expect("caught up");
-    let delayed = |notice: &Notice| matches!(notice, Notice::CommitDelayed { .. });
-    assert_eq!(world.probe.count(delayed), 4);
-    assert_eq!(status(&handle).await.activity, Activity::CaughtUp);
+    let told = status(&handle).await;
+    assert_eq!((told.activity, told.store_delay), (Activity::CaughtUp, None));
     world.check();
     handle.stop().await;
 }

@@ -40,6 +40,7 @@ mod message;
 mod supervisor;
 mod registration;
 mod ready;
+mod ownership;
 mod event_log;
 mod dispatcher;
 mod partition_dispatcher;

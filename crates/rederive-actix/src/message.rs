@@ -11,7 +11,7 @@ use rederive_core::{
 };
 use tokio::sync::oneshot;
 
-use crate::{repair::RetryError, waiter::Waiter};
+use crate::{ownership::Ownership, repair::RetryError, waiter::Waiter};
 
 macro_rules! messages {
     ($($(#[$doc:meta])* $name:ident $(<$e:ident>)?;)*) => {$(
@@ -26,11 +26,12 @@ pub(crate) struct Open {
     pub(crate) reducer: Arc<str>,
     pub(crate) version: u32,
     pub(crate) kind: rederive_core::CursorKind,
+    pub(crate) ownership: Ownership,
     pub(crate) reply: Recipient<OpenDone>,
 }
 
-/// persistence → dispatcher.
-pub(crate) struct OpenDone(pub(crate) Result<Opened, OpenError>);
+/// persistence → dispatcher. `None` when another owner has come after us: it keeps the reducer.
+pub(crate) struct OpenDone(pub(crate) Result<Option<Opened>, OpenError>);
 
 /// dispatcher → event log: tell me of new events.
 pub(crate) struct Follow(pub(crate) Recipient<NewEvents>);

@@ -7,7 +7,7 @@ use std::{
 
 use actix::{Actor, ActorContext, AsyncContext, Context, Handler, Recipient, Running, SpawnHandle};
 use rederive_core::{
-    Group, Notice, Progress, Settlement, Store, StoreError, Writer, error::panic_message,
+    Group, Notice, OpenError, Progress, Settlement, Store, StoreError, Writer, error::panic_message,
 };
 
 use crate::{
@@ -159,6 +159,24 @@ fn open_writer<'w>(
     }
 }
 
+/// Opens the reducer, unless it was opened by us and by somebody else since.
+fn take_over(
+    open: &Open,
+    writer: &mut Option<Box<dyn Writer>>,
+    store: &dyn Store,
+) -> Result<Option<rederive_core::Opened>, OpenError> {
+    if let Some(epoch) = open.ownership.epoch() {
+        let writer = open_writer(writer, store).map_err(StoreError::new)?;
+        let stored = writer.revision(&open.reducer)?;
+        if stored.is_none_or(|revision| revision.epoch != epoch) {
+            return Ok(None);
+        }
+    }
+    let opened = store.open(&open.reducer, open.version, open.kind)?;
+    open.ownership.taken(opened.revision.epoch);
+    Ok(Some(opened))
+}
+
 /// Runs code of a store; a panic in it becomes an error.
 fn unpanicked<T>(run: impl FnOnce() -> T) -> Result<T, String> {
     catch_unwind(AssertUnwindSafe(run))
@@ -191,8 +209,8 @@ impl Handler<Open> for Persistence {
         self.opening += 1;
         let (store, me) = (Arc::clone(&self.store), ctx.address());
         // In turn with the transactions: the new owner sees all that the old one committed.
-        worker.run(move |_| {
-            let opened = unpanicked(|| store.open(&open.reducer, open.version, open.kind));
+        worker.run(move |writer| {
+            let opened = unpanicked(|| take_over(&open, writer, &*store));
             let opened = opened.unwrap_or_else(|error| Err(StoreError::new(error).into()));
             open.reply.do_send(OpenDone(opened));
             me.do_send(Opened);

@@ -13,6 +13,7 @@ use crate::{
     health::Health,
     message::{Abort, ActorEnded, RetryPartition, Stop, WaitFor},
     observe::Observers,
+    ownership::Ownership,
     persistence::Persistence,
     ready::Ready,
     status::Report,
@@ -31,7 +32,8 @@ impl Registration {
         store: Arc<dyn Store>,
     ) -> Self {
         let (name, version) = (reducer.name().into(), reducer.version());
-        Self(Box::new(Typed { name, version, reducer, log, store }))
+        let ownership = Ownership::default();
+        Self(Box::new(Typed { name, version, reducer, log, store, ownership }))
     }
 
     pub(crate) fn name(&self) -> &Arc<str> {
@@ -115,6 +117,7 @@ struct Typed<E> {
     reducer: Arc<dyn Reducer<Event = E>>,
     log: Arc<dyn EventLog<Event = E>>,
     store: Arc<dyn Store>,
+    ownership: Ownership,
 }
 
 impl<E: Send + Sync + 'static> Register for Typed<E> {
@@ -160,6 +163,7 @@ impl<E: Send + Sync + 'static> Register for Typed<E> {
             observers: shared.observers.clone(),
             store_health: persistence.health.clone(),
             log_health: log.health.clone(),
+            ownership: self.ownership.clone(),
         };
         let addr = Dispatcher::new(links, ready, guard).start();
         Some(DispatcherActor {

@@ -24,6 +24,7 @@ use crate::{
     health::Health,
     message::{Abort, ActorEnded, Fetch, Follow, NewEvents, Open, OpenDone, Stop},
     observe::Observers,
+    ownership::Ownership,
     partition_dispatcher::PartitionDispatcher,
     persistence::Persistence,
     ready::Ready,
@@ -72,6 +73,7 @@ pub(crate) struct Links<E: Send + Sync + 'static> {
     pub(crate) observers: Observers,
     pub(crate) store_health: Health,
     pub(crate) log_health: Health,
+    pub(crate) ownership: Ownership,
 }
 
 /// What a dispatcher is doing.
@@ -120,6 +122,7 @@ impl<E: Send + Sync + 'static> Dispatcher<E> {
             reducer: Arc::clone(&self.links.name),
             version: self.links.version,
             kind: self.links.log.cursor_kind(),
+            ownership: self.links.ownership.clone(),
             reply: ctx.address().recipient(),
         });
     }
@@ -235,7 +238,12 @@ impl<E: Send + Sync + 'static> Handler<OpenDone> for Dispatcher<E> {
             return;
         }
         let opened = match result {
-            Ok(opened) => opened,
+            Ok(Some(opened)) => opened,
+            Ok(None) => {
+                self.ready.answer(Ok(()));
+                self.fence(ctx);
+                return;
+            }
             Err(error) => {
                 let message = error.to_string();
                 if self.ready.answer(Err(error)) {
@@ -246,6 +254,7 @@ impl<E: Send + Sync + 'static> Handler<OpenDone> for Dispatcher<E> {
                 }
                 self.attempts += 1;
                 let delay = self.links.config.backoff(self.attempts);
+                self.links.store_health.delayed(self.attempts, &message);
                 self.links.observers.tell(&Notice::CommitDelayed {
                     reducers: vec![Arc::clone(&self.links.name)],
                     attempt: self.attempts,
@@ -256,6 +265,9 @@ impl<E: Send + Sync + 'static> Handler<OpenDone> for Dispatcher<E> {
                 return;
             }
         };
+        if self.attempts > 0 {
+            self.links.store_health.set(None);
+        }
         self.phase = Phase::Running;
         self.revision = opened.revision;
         self.stored = opened.watermark.clone();
