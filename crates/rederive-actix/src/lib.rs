@@ -23,6 +23,9 @@
 //!                                                     └────────────────────────┘
 //! ```
 //!
+//! Not drawn: `RetryPartition` (supervisor → dispatcher), `Recover` (dispatcher → partition dispatcher),
+//! `ActorEnded` and `ActorStopped` (all → supervisor).
+//!
 //! | actor | owns |
 //! |---|---|
 //! | [`Supervisor`] | the registrations, the addresses of all other actors but the partitions' |
