@@ -5,6 +5,7 @@ use std::{sync::Arc, time::Duration};
 use actix_rt::time::timeout;
 use rederive::{
     Await, AwaitError, Config, Cursor, Handle, Notice, Outcome, RegisterError, Registration,
+    core::Opening,
 };
 use rederive_testkit::{CommitFault, Gate, LogFault};
 
@@ -69,7 +70,8 @@ async fn a_stop_finishes_what_is_in_flight_and_stores_the_watermark(world: World
     assert_eq!(world.probe.all().last(), Some(&stopped));
     // So the next start has nothing to do again.
     let opened = world.store.inner();
-    let opened = rederive::Store::open(opened, "accounts", 1, rederive::CursorKind::Integer);
+    let opening = Opening::new("accounts", 1, rederive::CursorKind::Integer);
+    let opened = rederive::Store::open(opened, &opening);
     let opened = opened.expect("it can be opened");
     assert_eq!((opened.watermark, opened.partitions), (5.into(), vec![]));
 }

@@ -7,7 +7,8 @@ use std::{
 
 use actix::{Actor, ActorContext, AsyncContext, Context, Handler, Recipient, Running, SpawnHandle};
 use rederive_core::{
-    Group, Notice, OpenError, Progress, Settlement, Store, StoreError, Writer, error::panic_message,
+    Group, Notice, OpenError, Opening, Progress, Settlement, Store, StoreError, Writer,
+    error::panic_message,
 };
 
 use crate::{
@@ -172,7 +173,7 @@ fn take_over(
             return Ok(None);
         }
     }
-    let opened = store.open(&open.reducer, open.version, open.kind)?;
+    let opened = store.open(&Opening::new(&open.reducer, open.version, open.kind))?;
     open.ownership.taken(opened.revision.epoch);
     Ok(Some(opened))
 }

@@ -41,8 +41,8 @@ pub use reduce::{Reduction, Step, Steps, reduce};
 pub use reducer::Reducer;
 pub use settlement::{Progress, Rejection, Settled, Settlement};
 pub use store::{
-    CommitError, OpenError, Opened, PartitionRecord, PartitionWrite, ReducerWrite, Revision, Store,
-    StoreError, StoreIdentity, Writer,
+    CommitError, OpenError, Opened, Opening, PartitionRecord, PartitionWrite, ReducerWrite,
+    Revision, Store, StoreError, StoreIdentity, Writer,
 };
 pub use value::Value;
 pub use waiters::Waiters;

@@ -14,15 +14,15 @@ pub trait Store: Send + Sync + 'static {
     /// share a transaction.
     fn identity(&self) -> StoreIdentity;
 
-    /// Takes the reducer over: creates its progress if there is none and raises its
-    /// [`Revision::epoch`], so that whoever had it before can commit no more.
+    /// Takes the reducer over: creates its progress if there is none, at [`Opening::start`], and
+    /// raises its [`Revision::epoch`], so that whoever had it before can commit no more.
     ///
     /// Rows of partitions at or below the watermark that are not halted say nothing and are removed.
     /// A crash before or after leaves nothing to repair: the epoch may have been raised for nobody.
     ///
     /// # Errors
     /// [`OpenError`]; nothing was changed.
-    fn open(&self, reducer: &str, version: u32, kind: CursorKind) -> Result<Opened, OpenError>;
+    fn open(&self, opening: &Opening<'_>) -> Result<Opened, OpenError>;
 
     /// A writer with a connection of its own, if the store has such.
     ///
@@ -111,6 +111,27 @@ impl Revision {
     /// The revision after one transaction more.
     pub fn next(self) -> Self {
         Self { number: self.number + 1, ..self }
+    }
+}
+
+/// What [`Store::open`] is told of the reducer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Opening<'a> {
+    /// The reducer.
+    pub reducer: &'a str,
+    /// The version of its code.
+    pub version: u32,
+    /// The kind of the log's cursors.
+    pub kind: CursorKind,
+    /// Where a reducer that the store does not know yet begins: every event up to here counts as
+    /// settled.
+    pub start: Cursor,
+}
+
+impl<'a> Opening<'a> {
+    /// For a reducer that begins with the first event of its log.
+    pub fn new(reducer: &'a str, version: u32, kind: CursorKind) -> Self {
+        Self { reducer, version, kind, start: Cursor::Start }
     }
 }
 

@@ -7,7 +7,7 @@ mod writer;
 use std::sync::Arc;
 
 use rederive_core::{
-    CursorKind, OpenError, Opened, PartitionId, PartitionRecord, Store, StoreError, StoreIdentity,
+    OpenError, Opened, Opening, PartitionId, PartitionRecord, Store, StoreError, StoreIdentity,
     Writer,
 };
 
@@ -18,13 +18,13 @@ use writer::FaultyWriter;
 /// A store with faults. Clones are the same store with the same faults.
 ///
 /// ```
-/// use rederive_core::{CursorKind, MemoryStore, Store};
+/// use rederive_core::{CursorKind, MemoryStore, Opening, Store};
 /// use rederive_testkit::{CommitFault, FaultyStore};
 ///
 /// let store = FaultyStore::new(MemoryStore::new());
 /// let faults = store.faults();
 /// faults.on_commit(CommitFault::InDoubtDone);
-/// store.open("accounts", 1, CursorKind::Integer)?;
+/// store.open(&Opening::new("accounts", 1, CursorKind::Integer))?;
 /// assert_eq!(faults.counts().opens, 1);
 /// # Ok::<(), rederive_core::OpenError>(())
 /// ```
@@ -55,9 +55,9 @@ impl<S: Store> Store for FaultyStore<S> {
         self.inner.identity()
     }
 
-    fn open(&self, reducer: &str, version: u32, kind: CursorKind) -> Result<Opened, OpenError> {
+    fn open(&self, opening: &Opening<'_>) -> Result<Opened, OpenError> {
         self.faults.at_open()?;
-        self.inner.open(reducer, version, kind)
+        self.inner.open(opening)
     }
 
     fn writer(&self) -> Result<Box<dyn Writer>, StoreError> {

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use rederive_core::{
-    CommitError, Cursor, CursorKind, FailureKind, MemoryStore, Op, PartitionId, PartitionWrite,
-    Recorded, Reducer, ReducerWrite, Store, Table, Value, Writer, reduce,
+    CommitError, Cursor, CursorKind, FailureKind, MemoryStore, Op, Opening, PartitionId,
+    PartitionWrite, Recorded, Reducer, ReducerWrite, Store, Table, Value, Writer, reduce,
 };
 
 /// Where a fold of a log ends: compare it with what is in a store.
@@ -107,7 +107,7 @@ impl Fold {
     ) -> Option<FailureKind> {
         const NAME: &str = "fold";
         let kind = event.cursor.kind().unwrap_or(CursorKind::Integer);
-        let revision = match self.store.open(NAME, 1, kind) {
+        let revision = match self.store.open(&Opening::new(NAME, 1, kind)) {
             Ok(opened) => opened.revision,
             Err(error) => panic!("{error}"),
         };

@@ -7,7 +7,7 @@ use std::{
 
 use super::rows::{Rows, Undo};
 use crate::{
-    CommitError, Cursor, CursorKind, FailureKind, Key, Op, OpenError, Opened, PartitionId,
+    CommitError, Cursor, FailureKind, Key, Op, OpenError, Opened, Opening, PartitionId,
     PartitionRecord, ReducerWrite, Store, StoreError, StoreIdentity, Table, Value, Writer,
     store::Revision,
 };
@@ -64,11 +64,12 @@ impl Store for MemoryStore {
         StoreIdentity::of(&self.0)
     }
 
-    fn open(&self, name: &str, version: u32, kind: CursorKind) -> Result<Opened, OpenError> {
+    fn open(&self, opening: &Opening<'_>) -> Result<Opened, OpenError> {
+        let &Opening { reducer: name, version, kind, ref start } = opening;
         let mut state = self.lock();
         let reducer = state.reducers.entry(name.to_owned()).or_insert_with(|| ReducerState {
             version,
-            watermark: Cursor::Start,
+            watermark: start.clone(),
             revision: Revision::default(),
             partitions: BTreeMap::new(),
         });

@@ -30,14 +30,19 @@ pub(crate) fn reducer(conn: &mut SqliteConnection, name: &str) -> QueryResult<Op
     .transpose()
 }
 
-/// Creates the row of a reducer that starts from the beginning.
-pub(crate) fn create(conn: &mut SqliteConnection, name: &str, version: u32) -> QueryResult<()> {
+/// Creates the row of a reducer that begins after `start`.
+pub(crate) fn create(
+    conn: &mut SqliteConnection,
+    name: &str,
+    version: u32,
+    start: &Cursor,
+) -> QueryResult<()> {
     let row = (
         reducers::name.eq(name),
         reducers::version.eq(i64::from(version)),
         reducers::epoch.eq(1),
         reducers::revision.eq(0),
-        reducers::cursor.eq(""),
+        reducers::cursor.eq(start.encode()),
     );
     diesel::insert_into(reducers::table).values(row).execute(conn).map(drop)
 }

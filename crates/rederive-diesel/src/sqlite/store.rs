@@ -4,7 +4,7 @@ use std::sync::PoisonError;
 
 use diesel::{connection::SimpleConnection, result::Error, sqlite::SqliteConnection};
 use rederive_core::{
-    CommitError, Cursor, CursorKind, FailureKind, OpenError, Opened, PartitionId, PartitionRecord,
+    CommitError, Cursor, FailureKind, OpenError, Opened, Opening, PartitionId, PartitionRecord,
     ReducerWrite, Revision, Store, StoreError, StoreIdentity, Writer, error::panic_message,
 };
 
@@ -32,13 +32,13 @@ use crate::plan::{PlanError, Planner};
 /// `0.0`.
 ///
 /// ```
-/// use rederive_core::{Cursor, CursorKind, Store};
+/// use rederive_core::{Cursor, CursorKind, Opening, Store};
 /// use rederive_diesel::Database;
 ///
 /// # let directory = tempfile::tempdir()?;
 /// # let file = directory.path().join("bank.db");
 /// let store = Database::open(file)?.store();
-/// let opened = store.open("accounts", 1, CursorKind::Integer)?;
+/// let opened = store.open(&Opening::new("accounts", 1, CursorKind::Integer))?;
 /// assert_eq!(opened.watermark, Cursor::Start);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
@@ -61,9 +61,9 @@ impl Store for SqliteStore {
         StoreIdentity::of(&self.0.0)
     }
 
-    fn open(&self, reducer: &str, version: u32, kind: CursorKind) -> Result<Opened, OpenError> {
+    fn open(&self, opening: &Opening<'_>) -> Result<Opened, OpenError> {
         let connections = &self.0.0.connections;
-        let opened = connections.transaction(|conn| open(conn, reducer, version, kind));
+        let opened = connections.transaction(|conn| open(conn, opening));
         opened.map_err(|failed| match failed {
             Failed::Body(Refused::Open(error)) => error,
             Failed::Body(Refused::Database(error)) | Failed::Begin(error) => {
@@ -102,14 +102,10 @@ impl From<Error> for Refused {
     }
 }
 
-fn open(
-    conn: &mut SqliteConnection,
-    name: &str,
-    version: u32,
-    kind: CursorKind,
-) -> Result<Opened, Refused> {
+fn open(conn: &mut SqliteConnection, opening: &Opening<'_>) -> Result<Opened, Refused> {
+    let &Opening { reducer: name, version, kind, ref start } = opening;
     match progress::reducer(conn, name)? {
-        None => progress::create(conn, name, version)?,
+        None => progress::create(conn, name, version, start)?,
         Some(row) => {
             if row.version != i64::from(version) {
                 return Err(Refused::Open(OpenError::VersionDiffers {

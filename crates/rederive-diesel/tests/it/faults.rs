@@ -42,7 +42,11 @@ fn a_lock_of_another_process_is_transient_and_nothing_was_done() {
     let refused = log.append_blocking(vec![1]).unwrap_err();
     assert!(matches!(refused, AppendError::Unavailable { .. }), "{refused}");
     assert!(refused.to_string().contains("database is locked"), "{refused}");
-    assert!(db.store().open("test", 1, rederive_core::CursorKind::Integer).is_err());
+    assert!(
+        db.store()
+            .open(&rederive_core::Opening::new("test", 1, rederive_core::CursorKind::Integer))
+            .is_err()
+    );
     other.batch_execute("ROLLBACK").unwrap();
     owner.apply(vec![note(1, "a")]).unwrap();
     log.append_blocking(vec![1]).unwrap();

@@ -11,7 +11,7 @@ use std::{
 
 use diesel::{RunQueryDsl, sql_query, sql_types::Text};
 use rederive_core::{
-    Change, ColumnKind, Cursor, CursorKind, EventLog, Op, PartitionId, PartitionWrite,
+    Change, ColumnKind, Cursor, CursorKind, EventLog, Op, Opening, PartitionId, PartitionWrite,
     ReducerWrite, RowOp, Store, Table, Value,
 };
 use rederive_diesel::{Database, DatabaseOptions, Synchronous};
@@ -64,7 +64,7 @@ fn commits(
     change: impl Fn(usize) -> Change,
 ) -> Duration {
     let store = scratch.db.store();
-    let mut revision = store.open("speed", 1, CursorKind::Integer).unwrap().revision;
+    let mut revision = store.open(&Opening::new("speed", 1, CursorKind::Integer)).unwrap().revision;
     let mut writer = store.writer().unwrap();
     let mut spent = Duration::ZERO;
     for from in (0..total).step_by(batch) {

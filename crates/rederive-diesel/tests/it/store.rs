@@ -3,7 +3,7 @@
 use diesel::{connection::SimpleConnection, prelude::*};
 use rederive_core::{
     Change, ColumnKind, CommitError, Cursor, CursorKind, Failure, FailureKind, Halt, Op, OpenError,
-    Ops, PartitionId, ReduceError, RowOp, Store, Table, Timestamp, Value,
+    Opening, Ops, PartitionId, ReduceError, RowOp, Store, Table, Timestamp, Value,
 };
 use rederive_diesel::DieselOps;
 
@@ -234,7 +234,7 @@ fn a_halt_is_kept_with_all_it_says_and_found_page_by_page() {
     assert_eq!(halted(None, 2), ["a", "b"]);
     assert_eq!(halted(Some("b"), 2), ["c"]);
     let scratch = scratch.reopened();
-    let opened = scratch.db.store().open("test", 1, CursorKind::Integer).unwrap();
+    let opened = scratch.db.store().open(&Opening::new("test", 1, CursorKind::Integer)).unwrap();
     assert_eq!(opened.watermark, Cursor::from(7));
     let ids: Vec<_> = opened.partitions.iter().map(|row| row.partition.as_str()).collect();
     assert_eq!(ids, ["a", "b", "c", "d"]);
@@ -250,14 +250,14 @@ fn progress_survives_the_end_of_the_process_and_rows_below_the_watermark_go() {
     drop(owner);
     let scratch = scratch.reopened();
     let store = scratch.db.store();
-    let opened = store.open("test", 1, CursorKind::Integer).unwrap();
+    let opened = store.open(&Opening::new("test", 1, CursorKind::Integer)).unwrap();
     assert_eq!(opened.watermark, Cursor::from(10));
     assert_eq!((opened.revision.epoch, opened.revision.number), (2, number));
     assert_eq!(opened.partitions.len(), 1);
     assert_eq!(opened.partitions[0].cursor, Cursor::from(20));
-    let refused = store.open("test", 2, CursorKind::Integer);
+    let refused = store.open(&Opening::new("test", 2, CursorKind::Integer));
     assert!(matches!(refused, Err(OpenError::VersionDiffers { stored: 1, current: 2, .. })));
-    let refused = store.open("test", 1, CursorKind::Text);
+    let refused = store.open(&Opening::new("test", 1, CursorKind::Text));
     assert!(matches!(refused, Err(OpenError::CursorKindDiffers { .. })));
     assert_eq!(
         store.writer().unwrap().revision("test").unwrap(),

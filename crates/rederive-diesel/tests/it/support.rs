@@ -2,8 +2,8 @@
 
 use diesel::{QueryableByName, RunQueryDsl, connection::SimpleConnection, sql_query};
 use rederive_core::{
-    CommitError, Cursor, CursorKind, Halt, Op, PartitionId, PartitionWrite, ReducerWrite, Revision,
-    Store, Writer,
+    CommitError, Cursor, CursorKind, Halt, Op, Opening, PartitionId, PartitionWrite, ReducerWrite,
+    Revision, Store, Writer,
 };
 use rederive_diesel::{Database, DatabaseOptions, Synchronous};
 use tempfile::TempDir;
@@ -66,7 +66,7 @@ pub(crate) struct Owner {
 
 impl Owner {
     pub(crate) fn of(store: &impl Store) -> Self {
-        let opened = store.open("test", 1, CursorKind::Integer).unwrap();
+        let opened = store.open(&Opening::new("test", 1, CursorKind::Integer)).unwrap();
         let writer = store.writer().unwrap();
         let cursors = opened.partitions.iter().map(|row| match row.cursor {
             Cursor::Integer(number) => number,

@@ -114,6 +114,7 @@ pub fn exercise<T: StoreUnderTest>(make: impl Fn() -> T) {
 pub fn all<T: StoreUnderTest>() -> Vec<Check<T>> {
     checks![
         opening::a_new_reducer_stands_at_the_start,
+        opening::a_new_reducer_may_begin_later,
         opening::progress_is_there_when_a_reducer_is_opened_again,
         opening::reducers_of_one_store_do_not_share_progress,
         opening::a_reducer_may_have_any_name,

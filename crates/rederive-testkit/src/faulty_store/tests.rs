@@ -5,8 +5,8 @@ use std::{
 };
 
 use rederive_core::{
-    Change, ColumnKind, CommitError, Cursor, MemoryStore, Op, PartitionWrite, ReducerWrite,
-    Revision, RowOp, Table,
+    Change, ColumnKind, CommitError, Cursor, CursorKind, MemoryStore, Op, PartitionWrite,
+    ReducerWrite, Revision, RowOp, Table,
 };
 
 use super::*;
@@ -34,7 +34,8 @@ fn commit(writer: &mut dyn Writer, revision: Revision) -> Result<(), CommitError
 
 fn opened() -> (FaultyStore<MemoryStore>, StoreFaults, Revision, Box<dyn Writer>) {
     let store = FaultyStore::new(MemoryStore::new());
-    let revision = store.open("r", 1, CursorKind::Integer).expect("it opens").revision;
+    let revision =
+        store.open(&Opening::new("r", 1, CursorKind::Integer)).expect("it opens").revision;
     let writer = store.writer().expect("it writes");
     (store.clone(), store.faults(), revision, writer)
 }
@@ -97,7 +98,8 @@ fn opening_writers_and_revisions_fail_as_often_as_scripted() {
     faults.fail_open(2);
     faults.fail_writer(1);
     faults.fail_revision(1);
-    let opens: Vec<_> = (0..3).map(|_| store.open("r", 1, CursorKind::Integer).is_ok()).collect();
+    let opens: Vec<_> =
+        (0..3).map(|_| store.open(&Opening::new("r", 1, CursorKind::Integer)).is_ok()).collect();
     assert_eq!(opens, [false, false, true]);
     assert_eq!([store.writer().is_ok(), store.writer().is_ok()], [false, true]);
     assert_eq!([writer.revision("r").is_ok(), writer.revision("r").is_ok()], [false, true]);
@@ -108,7 +110,9 @@ fn chaos_is_the_same_for_the_same_seed() {
     let run = || {
         let (store, faults, _, _) = opened();
         faults.chaos(StoreChaos { open: 0.5, ..StoreChaos::default() }, Seed(3).rng());
-        (0..32).map(|_| store.open("r", 1, CursorKind::Integer).is_ok()).collect::<Vec<_>>()
+        (0..32)
+            .map(|_| store.open(&Opening::new("r", 1, CursorKind::Integer)).is_ok())
+            .collect::<Vec<_>>()
     };
     let first = run();
     assert_eq!(first, run());

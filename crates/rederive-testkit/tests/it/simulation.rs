@@ -9,8 +9,8 @@ use std::{
 
 use rederive_core::{
     Change, ColumnKind, Cursor, CursorKind, Delivery, EventLog, Group, Halt, MemoryLog,
-    MemoryStore, Next, Ops, PartitionCommit, PartitionId, PartitionState, Partitions, Progress,
-    Recorded, ReduceError, Reducer, Revision, Settled, Settlement, Settles, Store, Table,
+    MemoryStore, Next, Opening, Ops, PartitionCommit, PartitionId, PartitionState, Partitions,
+    Progress, Recorded, ReduceError, Reducer, Revision, Settled, Settlement, Settles, Store, Table,
     Timestamp, Value, Watermark,
 };
 use rederive_testkit::{FaultyLog, FaultyStore, Rng, StoreChaos, fold, for_each_seed};
@@ -115,7 +115,7 @@ impl Follower {
     fn open(reducer: usize, store: &TestStore) -> Self {
         let reducer = Counting(reducer);
         let opened = loop {
-            if let Ok(opened) = store.open(reducer.name(), 1, CursorKind::Integer) {
+            if let Ok(opened) = store.open(&Opening::new(reducer.name(), 1, CursorKind::Integer)) {
                 break opened;
             }
         };

@@ -1,7 +1,7 @@
 //! What only a store in memory does; `rederive-testkit` runs the suite for all stores over it.
 
 use super::*;
-use crate::{Change, ColumnKind, CustomOp, PartitionWrite, RowOp};
+use crate::{Change, ColumnKind, CursorKind, CustomOp, PartitionWrite, RowOp};
 
 static ROWS: Table = Table::new(
     "rows",
@@ -30,7 +30,7 @@ fn commit(store: &MemoryStore, ops: &[Op]) -> Result<(), CommitError> {
 
 fn opened() -> MemoryStore {
     let store = MemoryStore::new();
-    store.open("r", 1, CursorKind::Integer).expect("it opens");
+    store.open(&Opening::new("r", 1, CursorKind::Integer)).expect("it opens");
     store
 }
 
@@ -109,7 +109,8 @@ fn rows_ahead_of_the_watermark_tell_the_kind_of_the_log_too() {
     writer
         .commit(&[ReducerWrite { reducer: "r", revision, watermark, partitions }])
         .expect("it commits");
-    let refused = store.open("r", 1, CursorKind::Text).expect_err("it followed another log");
+    let refused =
+        store.open(&Opening::new("r", 1, CursorKind::Text)).expect_err("it followed another log");
     assert!(matches!(refused, OpenError::CursorKindDiffers { stored, .. } if stored == cursor));
     assert_eq!(writer.revision("r"), Ok(Some(revision.next())), "nothing was changed");
 }

@@ -4,7 +4,7 @@
 
 use std::{sync::Arc, thread};
 
-use rederive_core::{Change, CommitError, Cursor, CursorKind, CustomOp, Op, Store, Value};
+use rederive_core::{Change, CommitError, Cursor, CursorKind, CustomOp, Op, Opening, Store, Value};
 
 use super::{
     StoreUnderTest,
@@ -42,7 +42,10 @@ pub fn one_transaction_commits_several_reducers<T: StoreUnderTest>(test: T) {
     test.store().writer().expect("it gives a writer").commit(&writes).expect("it commits");
     assert_eq!(test.rows(test.tags()).len(), 3);
     for (owner, watermark) in owners.into_iter().zip(watermarks) {
-        let opened = test.store().open(&owner.reducer, 1, CursorKind::Integer).expect("it opens");
+        let opened = test
+            .store()
+            .open(&Opening::new(&owner.reducer, 1, CursorKind::Integer))
+            .expect("it opens");
         assert_eq!(opened.watermark, watermark);
         assert_eq!(opened.revision.number, owner.revision.number + 1);
         assert_eq!(opened.partitions.len(), 1, "{:?}", opened.partitions);
@@ -79,7 +82,8 @@ pub fn a_rejected_op_takes_the_whole_transaction_back<T: StoreUnderTest>(test: T
     assert_eq!(test.rows(tags), [[Value::from("taken")]]);
     assert_eq!(first.stored_revision(), before);
     for (reducer, watermark) in [("first", Cursor::from(1)), ("second", Cursor::Start)] {
-        let opened = test.store().open(reducer, 1, CursorKind::Integer).expect("it opens");
+        let opened =
+            test.store().open(&Opening::new(reducer, 1, CursorKind::Integer)).expect("it opens");
         assert_eq!((opened.watermark, opened.partitions), (watermark, vec![]), "{reducer}");
         assert_eq!(test.store().halted(reducer, None, 10), Ok(vec![]));
     }
@@ -110,7 +114,8 @@ pub fn one_transaction_may_hold_thousands_of_partitions<T: StoreUnderTest>(test:
         (0..PARTITIONS).map(|id| part(id, id + 1).guard(id + 1).ops([row(id)])).collect();
     owner.commit(Cursor::Start, &parts).expect("it commits");
     assert_eq!(test.rows(things).len() as u64, PARTITIONS);
-    let opened = test.store().open("accounts", 1, CursorKind::Integer).expect("it opens");
+    let opened =
+        test.store().open(&Opening::new("accounts", 1, CursorKind::Integer)).expect("it opens");
     assert_eq!(opened.partitions.len() as u64, PARTITIONS);
     let sum: u64 = opened
         .partitions

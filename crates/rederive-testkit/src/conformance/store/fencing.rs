@@ -4,7 +4,9 @@
 
 use std::thread;
 
-use rederive_core::{Change, CommitError, Cursor, CursorKind, ReducerWrite, Revision, Store};
+use rederive_core::{
+    Change, CommitError, Cursor, CursorKind, Opening, ReducerWrite, Revision, Store,
+};
 
 use super::{
     StoreUnderTest,
@@ -36,7 +38,8 @@ pub fn opening_a_reducer_fences_its_previous_owner<T: StoreUnderTest>(test: T) {
     assert_eq!(test.rows(test.tags()).len(), 0);
     new.commit(3, &[]).expect("the new owner commits");
     assert_eq!(old.commit(2, &parts), fenced("accounts"));
-    let opened = test.store().open("accounts", 1, CursorKind::Integer).expect("it opens");
+    let opened =
+        test.store().open(&Opening::new("accounts", 1, CursorKind::Integer)).expect("it opens");
     assert_eq!((opened.watermark, opened.partitions), (3.into(), vec![]));
 }
 

@@ -3,7 +3,8 @@
 #![allow(clippy::expect_used, reason = "a check fails by panicking")]
 
 use rederive_core::{
-    Cursor, CursorKind, Failure, FailureKind, Halt, PartitionId, PartitionRecord, Store, Timestamp,
+    Cursor, CursorKind, Failure, FailureKind, Halt, Opening, PartitionId, PartitionRecord, Store,
+    Timestamp,
 };
 
 use super::{
@@ -38,7 +39,8 @@ pub fn a_halt_is_stored_with_everything_it_says<T: StoreUnderTest>(test: T) {
         .map(|Part { partition, cursor, halt, .. }| PartitionRecord { partition, cursor, halt })
         .collect();
     assert_eq!(test.store().halted("accounts", None, 100).as_ref(), Ok(&expected));
-    let opened = test.store().open("accounts", 1, CursorKind::Integer).expect("it opens");
+    let opened =
+        test.store().open(&Opening::new("accounts", 1, CursorKind::Integer)).expect("it opens");
     let mut rows = opened.partitions;
     rows.sort_unstable_by(|a, b| a.partition.cmp(&b.partition));
     assert_eq!(rows, expected);
@@ -57,7 +59,8 @@ pub fn a_halt_outlives_the_watermark_and_is_taken_back_by_a_record<T: StoreUnder
     }
     owner.commit(1000, &[part("a", 4).guard(4)]).expect("it commits");
     assert_eq!(test.store().halted("accounts", None, 10), Ok(vec![]));
-    let opened = test.store().open("accounts", 1, CursorKind::Integer).expect("it opens");
+    let opened =
+        test.store().open(&Opening::new("accounts", 1, CursorKind::Integer)).expect("it opens");
     assert_eq!(opened.partitions, [], "it says no more than the watermark");
 }
 

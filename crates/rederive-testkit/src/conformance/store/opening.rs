@@ -2,7 +2,7 @@
 
 #![allow(clippy::expect_used, reason = "a check fails by panicking")]
 
-use rederive_core::{Cursor, CursorKind, OpenError, Store};
+use rederive_core::{Cursor, CursorKind, OpenError, Opening, Store};
 
 use super::{
     StoreUnderTest,
@@ -11,11 +11,20 @@ use super::{
 
 /// Nothing is settled, and no partition is ahead.
 pub fn a_new_reducer_stands_at_the_start<T: StoreUnderTest>(test: T) {
-    let opened = test.store().open("accounts", 1, CursorKind::Integer).expect("it opens");
+    let opened =
+        test.store().open(&Opening::new("accounts", 1, CursorKind::Integer)).expect("it opens");
     assert_eq!(opened.watermark, Cursor::Start);
     assert_eq!(opened.partitions, []);
     let mut writer = test.store().writer().expect("it gives a writer");
     assert_eq!(writer.revision("accounts"), Ok(Some(opened.revision)));
+}
+
+/// Which holds for a reducer that the store does not know, and for no other.
+pub fn a_new_reducer_may_begin_later<T: StoreUnderTest>(test: T) {
+    let opening = Opening { start: 7.into(), ..Opening::new("mails", 1, CursorKind::Integer) };
+    assert_eq!(test.store().open(&opening).expect("it opens").watermark, Cursor::from(7));
+    let later = Opening { start: 9.into(), ..opening };
+    assert_eq!(test.store().open(&later).expect("it opens").watermark, Cursor::from(7));
 }
 
 /// Watermark, revision and partitions are those of the last commit, with the epoch raised.
@@ -23,7 +32,8 @@ pub fn progress_is_there_when_a_reducer_is_opened_again<T: StoreUnderTest>(test:
     let mut owner = Owner::open(test.store(), "accounts");
     owner.commit(5, &[part("a", 7), part("b", 12)]).expect("it commits");
     owner.commit(6, &[]).expect("it commits");
-    let opened = test.store().open("accounts", 1, CursorKind::Integer).expect("it opens");
+    let opened =
+        test.store().open(&Opening::new("accounts", 1, CursorKind::Integer)).expect("it opens");
     assert_eq!(opened.watermark, Cursor::from(6));
     assert!(opened.revision.epoch > owner.revision.epoch, "the epoch was not raised");
     let mut rows: Vec<_> =
@@ -39,7 +49,8 @@ pub fn reducers_of_one_store_do_not_share_progress<T: StoreUnderTest>(test: T) {
     first.commit(3, &[part("a", 9)]).expect("it commits");
     second.commit(1, &[part("a", 4)]).expect("it commits");
     for (reducer, watermark, cursor) in [("first", 3, 9), ("second", 1, 4)] {
-        let opened = test.store().open(reducer, 1, CursorKind::Integer).expect("it opens");
+        let opened =
+            test.store().open(&Opening::new(reducer, 1, CursorKind::Integer)).expect("it opens");
         assert_eq!(opened.watermark, Cursor::from(watermark), "{reducer}");
         let cursors: Vec<_> = opened.partitions.into_iter().map(|row| row.cursor).collect();
         assert_eq!(cursors, [Cursor::from(cursor)], "{reducer}");
@@ -65,7 +76,7 @@ pub fn another_version_is_refused_and_nothing_is_changed<T: StoreUnderTest>(test
     let mut owner = Owner::open(test.store(), "accounts");
     owner.commit(5, &[]).expect("it commits");
     for current in [2, 0, u32::MAX] {
-        let refused = test.store().open("accounts", current, CursorKind::Integer);
+        let refused = test.store().open(&Opening::new("accounts", current, CursorKind::Integer));
         let reducer = "accounts".to_owned();
         assert_eq!(refused, Err(OpenError::VersionDiffers { reducer, stored: 1, current }));
     }
@@ -78,10 +89,10 @@ pub fn a_log_of_another_kind_is_refused_and_nothing_is_changed<T: StoreUnderTest
         ("numbers", CursorKind::Integer, Cursor::from(5), CursorKind::Text),
         ("texts", CursorKind::Text, Cursor::from("5"), CursorKind::Integer),
     ] {
-        test.store().open(reducer, 1, other).expect("it has followed no log yet");
+        test.store().open(&Opening::new(reducer, 1, other)).expect("it has followed no log yet");
         let mut owner = Owner::open_kind(test.store(), reducer, kind);
         owner.commit(cursor.clone(), &[]).expect("it commits");
-        let refused = test.store().open(reducer, 1, other);
+        let refused = test.store().open(&Opening::new(reducer, 1, other));
         let stored = cursor.clone();
         let reducer = reducer.to_owned();
         assert_eq!(refused, Err(OpenError::CursorKindDiffers { reducer, stored, current: other }));
@@ -93,7 +104,7 @@ pub fn a_log_of_another_kind_is_refused_and_nothing_is_changed<T: StoreUnderTest
 pub fn rows_ahead_of_the_watermark_tell_the_kind_of_the_log_too<T: StoreUnderTest>(test: T) {
     let mut owner = Owner::open(test.store(), "accounts");
     owner.commit(Cursor::Start, &[part("a", 3)]).expect("it commits");
-    let refused = test.store().open("accounts", 1, CursorKind::Text);
+    let refused = test.store().open(&Opening::new("accounts", 1, CursorKind::Text));
     assert!(matches!(refused, Err(OpenError::CursorKindDiffers { .. })), "{refused:?}");
     owner.commit(Cursor::Start, &[]).expect("its owner was fenced by a refused one");
 }

@@ -3,7 +3,7 @@
 #![allow(clippy::expect_used, reason = "a check fails by panicking")]
 
 use rederive_core::{
-    Change, CommitError, Cursor, CursorKind, Failure, FailureKind, Halt, Op, PartitionId,
+    Change, CommitError, Cursor, CursorKind, Failure, FailureKind, Halt, Op, Opening, PartitionId,
     PartitionWrite, ReducerWrite, Revision, RowOp, Store, Table, Timestamp, Value, Writer,
 };
 
@@ -80,7 +80,7 @@ impl Owner {
     }
 
     pub(super) fn open_kind(store: &impl Store, reducer: &str, kind: CursorKind) -> Self {
-        let opened = store.open(reducer, 1, kind).expect("it opens");
+        let opened = store.open(&Opening::new(reducer, 1, kind)).expect("it opens");
         let writer = store.writer().expect("it gives a writer");
         let (revision, watermark) = (opened.revision, opened.watermark);
         Self { reducer: reducer.to_owned(), revision, watermark, writer }

@@ -2,7 +2,7 @@
 
 #![allow(clippy::expect_used, reason = "a check fails by panicking")]
 
-use rederive_core::{Cursor, CursorKind, PartitionId, PartitionRecord, Store};
+use rederive_core::{Cursor, CursorKind, Opening, PartitionId, PartitionRecord, Store};
 
 use super::{
     StoreUnderTest,
@@ -11,7 +11,7 @@ use super::{
 
 /// The rows of an opened reducer, in the order of the ids.
 fn rows<T: StoreUnderTest>(test: &T, reducer: &str, kind: CursorKind) -> Vec<PartitionRecord> {
-    let mut rows = test.store().open(reducer, 1, kind).expect("it opens").partitions;
+    let mut rows = test.store().open(&Opening::new(reducer, 1, kind)).expect("it opens").partitions;
     rows.sort_unstable_by(|a, b| a.partition.cmp(&b.partition));
     rows
 }
