@@ -4,7 +4,8 @@ use std::{sync::Arc, time::SystemTime};
 
 use actix::{Actor, ActorContext, Addr, Context, Handler, Running};
 use rederive_core::{
-    Cursor, Halt, Next, PartitionId, PartitionState, Recorded, Reducer, Timestamp, Waiters,
+    Cursor, Engine, Halt, Next, PartitionEngine, PartitionId, PartitionState, Recorded, Timestamp,
+    Waiters,
 };
 
 use crate::{
@@ -20,7 +21,6 @@ use crate::{
 /// All decisions are [`PartitionState`]'s.
 pub(crate) struct PartitionDispatcher<E: Send + Sync + 'static> {
     pub(crate) dispatcher: Addr<Dispatcher<E>>,
-    pub(crate) reducer: Arc<dyn Reducer<Event = E>>,
     pub(crate) generation: u64,
     pub(crate) batch: usize,
     pub(crate) state: PartitionState<E>,
@@ -41,7 +41,7 @@ pub(crate) enum Begin {
 impl<E: Send + Sync + 'static> PartitionDispatcher<E> {
     pub(crate) fn new(
         dispatcher: Addr<Dispatcher<E>>,
-        reducer: Arc<dyn Reducer<Event = E>>,
+        engine: Box<dyn PartitionEngine<E>>,
         partition: PartitionId,
         generation: u64,
         cursor: Cursor,
@@ -50,14 +50,13 @@ impl<E: Send + Sync + 'static> PartitionDispatcher<E> {
     ) -> Self {
         let ended = PartitionEnded { partition: partition.clone(), generation };
         let state = match begin {
-            Begin::Active => PartitionState::new(partition, cursor, None),
-            Begin::Halted(halt) => PartitionState::new(partition, cursor, Some(halt)),
-            Begin::Repair(halt) => PartitionState::repair(partition, cursor, halt),
+            Begin::Active => PartitionState::new(engine, partition, cursor, None),
+            Begin::Halted(halt) => PartitionState::new(engine, partition, cursor, Some(halt)),
+            Begin::Repair(halt) => PartitionState::repair(engine, partition, cursor, halt),
         };
         Self {
             guard: EndGuard::new(dispatcher.clone().recipient(), ended),
             dispatcher,
-            reducer,
             generation,
             batch,
             state,
@@ -68,7 +67,7 @@ impl<E: Send + Sync + 'static> PartitionDispatcher<E> {
     /// Has the state machine go on, and passes on what it says.
     fn go_on(&mut self) {
         loop {
-            let next = self.state.next(&*self.reducer, self.batch, now);
+            let next = self.state.next(self.batch, now);
             let more = matches!(next, Next::Settled(_));
             if !matches!(next, Next::Wait) {
                 self.tell(next);
@@ -131,7 +130,9 @@ impl<E: Send + Sync + 'static> Handler<Answer> for PartitionDispatcher<E> {
             Ok(()) => self.state.committed(),
             Err(rejection) => {
                 let next = self.state.rejected(rejection, now);
-                self.tell(next);
+                if !matches!(next, Next::Wait) {
+                    self.tell(next);
+                }
             }
         }
         self.go_on();
@@ -184,10 +185,10 @@ pub(crate) fn answer_without_actor(
 /// # Errors
 /// What the panic said, if the reducer panicked.
 pub(crate) fn partitions_of<E: Send + Sync + 'static>(
-    reducer: &dyn Reducer<Event = E>,
+    engine: &dyn Engine<Event = E>,
     event: &Recorded<E>,
 ) -> Result<rederive_core::Partitions, String> {
-    std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| reducer.partition(&event.data)))
+    std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| engine.partition(&event.data)))
         .map_err(|payload| rederive_core::error::panic_message(&*payload))
 }
 

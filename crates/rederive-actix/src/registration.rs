@@ -3,7 +3,7 @@
 use std::{any::Any, sync::Arc};
 
 use actix::{Actor, Addr, Recipient};
-use rederive_core::{EventLog, Reducer, Store};
+use rederive_core::{Engine, EventLog, Reducer, Stateless, Store};
 
 use crate::{
     config::Config,
@@ -31,9 +31,18 @@ impl Registration {
         log: Arc<dyn EventLog<Event = E>>,
         store: Arc<dyn Store>,
     ) -> Self {
-        let (name, version) = (reducer.name().into(), reducer.version());
+        Self::of(Arc::new(Stateless::new(reducer)), log, store)
+    }
+
+    /// The same for a reducer of any kind.
+    pub fn of<E: Send + Sync + 'static>(
+        engine: Arc<dyn Engine<Event = E>>,
+        log: Arc<dyn EventLog<Event = E>>,
+        store: Arc<dyn Store>,
+    ) -> Self {
+        let (name, version) = (engine.name().into(), engine.version());
         let ownership = Ownership::default();
-        Self(Box::new(Typed { name, version, reducer, log, store, ownership }))
+        Self(Box::new(Typed { name, version, engine, log, store, ownership }))
     }
 
     pub(crate) fn name(&self) -> &Arc<str> {
@@ -114,7 +123,7 @@ trait Register {
 struct Typed<E> {
     name: Arc<str>,
     version: u32,
-    reducer: Arc<dyn Reducer<Event = E>>,
+    engine: Arc<dyn Engine<Event = E>>,
     log: Arc<dyn EventLog<Event = E>>,
     store: Arc<dyn Store>,
     ownership: Ownership,
@@ -153,7 +162,7 @@ impl<E: Send + Sync + 'static> Register for Typed<E> {
         // Of that type because it was started by a registration with the same log.
         let log_actor = log.addr.downcast_ref::<Addr<EventLogActor<E>>>()?;
         let links = Links {
-            reducer: Arc::clone(&self.reducer),
+            engine: Arc::clone(&self.engine),
             name: Arc::clone(&self.name),
             version: self.version,
             log: Arc::clone(&self.log),

@@ -2,7 +2,11 @@
 
 use std::sync::Arc;
 
-use crate::{Cursor, Halt, Op, PartitionId, reduce::Steps, store::Revision};
+use crate::{
+    Cursor, Halt, Op, PartitionId,
+    reduce::{Step, Steps},
+    store::Revision,
+};
 
 /// The ops of one partition and the cursor that belongs to them.
 #[derive(Clone, Debug)]
@@ -11,7 +15,7 @@ pub struct PartitionCommit {
     pub partition: PartitionId,
     /// The ops of all steps, in order.
     pub ops: Vec<Op>,
-    /// One step per event, in order; empty when only a halt is recorded.
+    /// One step per event, or a single one of a fold; empty when only a halt is recorded.
     pub steps: Steps,
     /// Where the partition stands afterwards: the last step's cursor if there is one.
     pub cursor: Cursor,
@@ -19,6 +23,13 @@ pub struct PartitionCommit {
     pub halt: Option<Halt>,
     /// Whether this is part of repairing a halted partition.
     pub repair: Repair,
+}
+
+impl PartitionCommit {
+    /// How many events it commits.
+    pub fn events(&self) -> usize {
+        self.steps.iter().map(Step::events).sum()
+    }
 }
 
 /// How a commit relates to the repair of a halted partition.

@@ -18,6 +18,7 @@ pub mod value;
 pub mod op;
 pub mod error;
 pub mod reduce;
+pub mod engine;
 pub mod partition_state;
 pub mod commit;
 pub mod settlement;
@@ -29,6 +30,7 @@ pub mod memory;
 
 pub use commit::{Group, PartitionCommit, Repair};
 pub use cursor::{Cursor, CursorKind, InvalidCursor};
+pub use engine::{Engine, PartitionEngine, Stateless, StoredRow};
 pub use error::{Failure, FailureKind, Halt, ReduceError};
 pub use event::{Recorded, Timestamp};
 pub use event_log::{EventLog, LogError, Slice, Undecodable, Wake, Wakers};

@@ -5,8 +5,8 @@ use std::{collections::VecDeque, sync::Arc};
 use smallvec::SmallVec;
 
 use crate::{
-    Cursor, Failure, Halt, PartitionCommit, PartitionId, Recorded, Reducer, Rejection, Repair,
-    Slice, Timestamp, reduce,
+    Cursor, Failure, Halt, PartitionCommit, PartitionEngine, PartitionId, Recorded, Rejection,
+    Repair, Slice, StoredRow, Timestamp, Value,
 };
 
 /// The state machine of one partition: buffer events, reduce them, have one commit in flight, halt.
@@ -16,14 +16,21 @@ use crate::{
 /// turns out to change nothing, or when it is held because the partition is halted.
 #[derive(Debug)]
 pub struct PartitionState<E> {
+    engine: Box<dyn PartitionEngine<E>>,
     partition: PartitionId,
     cursor: Cursor,
     halt: Option<Arc<Halt>>,
     /// The halt that is being repaired.
     repairing: Option<Arc<Halt>>,
     buffer: VecDeque<Delivery<E>>,
-    in_flight: Option<InFlight>,
+    in_flight: Option<InFlight<E>>,
+    /// How many of the next events were folded into a step that the store rejected: they are
+    /// reduced again in ever smaller batches, until the guilty one stands alone.
+    suspects: usize,
 }
+
+/// Deliveries that are reduced together.
+type Batch<E> = SmallVec<[Delivery<E>; 2]>;
 
 /// Events of one slice that were routed to one partition. The slice is shared, never copied.
 #[derive(Debug)]
@@ -52,25 +59,46 @@ pub enum Next {
 }
 
 #[derive(Debug)]
-struct InFlight {
+struct InFlight<E> {
     cursor: Cursor,
     halt: Option<Halt>,
     repair: Repair,
     settles: Settles,
+    events: usize,
+    /// Kept if the store can reject more than one event at once.
+    batch: Batch<E>,
 }
 
 impl<E: Send + Sync + 'static> PartitionState<E> {
     /// A partition that stands at `cursor`.
-    pub fn new(partition: PartitionId, cursor: Cursor, halt: Option<Arc<Halt>>) -> Self {
-        let buffer = VecDeque::new();
-        Self { partition, cursor, halt, repairing: None, buffer, in_flight: None }
+    pub fn new(
+        engine: Box<dyn PartitionEngine<E>>,
+        partition: PartitionId,
+        cursor: Cursor,
+        halt: Option<Arc<Halt>>,
+    ) -> Self {
+        Self {
+            engine,
+            partition,
+            cursor,
+            halt,
+            repairing: None,
+            buffer: VecDeque::new(),
+            in_flight: None,
+            suspects: 0,
+        }
     }
 
     /// A halted partition that stands at `cursor` and is to be repaired: it reduces the event that
     /// halted it and those that were held since, as they are delivered, until
     /// [`recover`](Self::recover).
-    pub fn repair(partition: PartitionId, cursor: Cursor, halt: Arc<Halt>) -> Self {
-        Self { repairing: Some(halt), ..Self::new(partition, cursor, None) }
+    pub fn repair(
+        engine: Box<dyn PartitionEngine<E>>,
+        partition: PartitionId,
+        cursor: Cursor,
+        halt: Arc<Halt>,
+    ) -> Self {
+        Self { repairing: Some(halt), ..Self::new(engine, partition, cursor, None) }
     }
 
     /// The partition.
@@ -88,25 +116,35 @@ impl<E: Send + Sync + 'static> PartitionState<E> {
         self.halt.as_ref()
     }
 
+    /// The row that must be [loaded](Self::load) before anything can be reduced, if one must be.
+    pub fn wanted(&self) -> Option<StoredRow> {
+        self.engine.wanted()
+    }
+
+    /// The row that was [wanted](Self::wanted), as it is stored; `None` when there is none.
+    pub fn load(&mut self, row: Option<Vec<Value>>) {
+        self.engine.load(row);
+    }
+
     /// Buffers events.
     pub fn deliver(&mut self, delivery: Delivery<E>) {
         self.buffer.push_back(delivery);
     }
 
-    /// Reduces what is buffered, up to about `limit` events, unless a commit is in flight.
+    /// Reduces what is buffered, up to about `limit` events, unless a commit is in flight or a row
+    /// is [wanted](Self::wanted).
     ///
     /// Events at or below the partition's cursor were applied before, as happens after a restart,
     /// and are dropped; so are those that were buffered twice.
-    pub fn next(
-        &mut self,
-        reducer: &dyn Reducer<Event = E>,
-        limit: usize,
-        now: impl FnOnce() -> Timestamp,
-    ) -> Next {
-        if self.in_flight.is_some() {
+    pub fn next(&mut self, limit: usize, now: impl FnOnce() -> Timestamp) -> Next {
+        let loading = || self.halt.is_none() && self.engine.wanted().is_some();
+        if self.in_flight.is_some() || self.buffer.is_empty() || loading() {
             return Next::Wait;
         }
-        let batch = self.take_batch(limit);
+        let batch = match self.suspects {
+            0 => self.take_batch(limit),
+            suspects => self.take_exactly(limit.min(suspects / 2).max(1)),
+        };
         if batch.is_empty() {
             return Next::Wait;
         }
@@ -117,16 +155,22 @@ impl<E: Send + Sync + 'static> PartitionState<E> {
         }
         let mut last = &self.cursor;
         let events = batch.iter().flat_map(Delivery::recorded);
-        let new = events.filter(|event| {
-            let is_new = event.cursor > *last;
-            if is_new {
-                last = &event.cursor;
-            }
-            is_new
-        });
-        let reduction = reduce(reducer, &self.partition, new);
+        let new: SmallVec<[_; 8]> = events
+            .filter(|event| {
+                let is_new = event.cursor > *last;
+                if is_new {
+                    last = &event.cursor;
+                }
+                is_new
+            })
+            .collect();
+        let reduction = self.engine.reduce(&self.partition, &new);
+        let events = new.len();
+        drop(new);
         let cursor = reduction.steps.last().map_or(&self.cursor, |step| &step.cursor).clone();
         if reduction.ops.is_empty() && reduction.failure.is_none() {
+            self.engine.committed();
+            self.suspects = self.suspects.saturating_sub(events);
             self.cursor = cursor;
             return Next::Settled(settles);
         }
@@ -143,7 +187,7 @@ impl<E: Send + Sync + 'static> PartitionState<E> {
             halt,
             repair,
         };
-        self.send(commit, settles)
+        self.send(commit, settles, batch)
     }
 
     /// All that was held has been delivered and settled: the partition is halted no more, once what
@@ -160,12 +204,15 @@ impl<E: Send + Sync + 'static> PartitionState<E> {
             halt: None,
             repair: Repair::Done,
         };
-        self.send(commit, Settles::new())
+        self.send(commit, Settles::new(), Batch::new())
     }
 
     /// The commit in flight is in the store.
     pub fn committed(&mut self) {
         if let Some(done) = self.in_flight.take() {
+            self.engine.committed();
+            let none = done.halt.is_some() && done.repair == Repair::None;
+            self.suspects = if none { 0 } else { self.suspects.saturating_sub(done.events) };
             self.cursor = done.cursor;
             if done.repair == Repair::Going {
                 return;
@@ -177,8 +224,19 @@ impl<E: Send + Sync + 'static> PartitionState<E> {
 
     /// The store rejected the commit in flight at one event: those before it are committed, and the
     /// partition is to halt. Returns what must be committed next.
+    ///
+    /// If several events were folded into what it rejected, they are buffered again, and
+    /// [`next`](Self::next) goes on to find the one.
     pub fn rejected(&mut self, rejection: Rejection, now: impl FnOnce() -> Timestamp) -> Next {
         let Some(failed) = self.in_flight.take() else { return Next::Wait };
+        self.engine.rejected();
+        if !failed.batch.is_empty() {
+            self.suspects = failed.events;
+            for delivery in failed.batch.into_iter().rev() {
+                self.buffer.push_front(delivery);
+            }
+            return Next::Wait;
+        }
         let Rejection { committed, cursor, kind, message } = rejection;
         if let Some(last) = committed {
             self.cursor = last;
@@ -191,7 +249,8 @@ impl<E: Send + Sync + 'static> PartitionState<E> {
             halt: Some(self.halt_of(Failure { cursor, kind, message }, now())),
             repair: Repair::None,
         };
-        self.send(commit, failed.settles)
+        self.suspects = 0;
+        self.send(commit, failed.settles, Batch::new())
     }
 
     /// The halt that a failure leads to: another attempt, if it is the event being repaired.
@@ -201,8 +260,11 @@ impl<E: Send + Sync + 'static> PartitionState<E> {
         Halt::new(failure, attempts.saturating_add(1), now)
     }
 
-    fn send(&mut self, commit: PartitionCommit, settles: Settles) -> Next {
+    fn send(&mut self, commit: PartitionCommit, settles: Settles, batch: Batch<E>) -> Next {
+        let folded = commit.steps.iter().any(|step| step.folded.is_some());
         self.in_flight = Some(InFlight {
+            events: commit.events(),
+            batch: if folded { batch } else { Batch::new() },
             cursor: commit.cursor.clone(),
             halt: commit.halt.clone(),
             repair: commit.repair,
@@ -212,13 +274,32 @@ impl<E: Send + Sync + 'static> PartitionState<E> {
     }
 
     /// Whole deliveries until there are `limit` events: at least one delivery.
-    fn take_batch(&mut self, limit: usize) -> SmallVec<[Delivery<E>; 2]> {
-        let mut batch = SmallVec::new();
+    fn take_batch(&mut self, limit: usize) -> Batch<E> {
+        let mut batch = Batch::new();
         let mut events = 0;
         while events < limit
             && let Some(delivery) = self.buffer.pop_front()
         {
             events += delivery.events.len();
+            batch.push(delivery);
+        }
+        batch
+    }
+
+    /// No more than `limit` events; a delivery with more is taken in parts.
+    fn take_exactly(&mut self, limit: usize) -> Batch<E> {
+        let mut batch = Batch::new();
+        let mut room = limit;
+        while room > 0
+            && let Some(mut delivery) = self.buffer.pop_front()
+        {
+            if delivery.events.len() > room {
+                let events = delivery.events.drain(room..).collect();
+                let Delivery { slice, number, .. } = &delivery;
+                let rest = Delivery { slice: Arc::clone(slice), number: *number, events };
+                self.buffer.push_front(rest);
+            }
+            room -= delivery.events.len();
             batch.push(delivery);
         }
         batch

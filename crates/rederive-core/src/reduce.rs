@@ -22,13 +22,42 @@ pub struct Reduction {
 /// The steps of a reduction or commit.
 pub type Steps = SmallVec<[Step; 1]>;
 
-/// The boundary after one event within a list of ops.
+/// The boundary after one event within a list of ops, or after several that were folded into one
+/// change: they are committed together or not at all.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Step {
-    /// The event.
+    /// The event, or the last of those that were folded.
     pub cursor: Cursor,
+    /// Set if several events were folded.
+    pub folded: Option<Box<Folded>>,
     /// Its ops end before this index and begin where those of the step before end.
     pub ops_end: usize,
+}
+
+/// Events that were folded into one change.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Folded {
+    /// The first of them.
+    pub first: Cursor,
+    /// How many they are.
+    pub events: usize,
+}
+
+impl Step {
+    /// The step of one event.
+    pub fn of(event: &Cursor, ops_end: usize) -> Self {
+        Self { cursor: event.clone(), folded: None, ops_end }
+    }
+
+    /// The first of its events.
+    pub fn first(&self) -> &Cursor {
+        self.folded.as_ref().map_or(&self.cursor, |folded| &folded.first)
+    }
+
+    /// How many events it covers.
+    pub fn events(&self) -> usize {
+        self.folded.as_ref().map_or(1, |folded| folded.events)
+    }
 }
 
 /// Reduces events of one partition, in order, until one fails.
@@ -50,7 +79,7 @@ pub fn reduce<'e, E: Send + Sync + 'static>(
         let (kind, message) = match result {
             Ok(Ok(())) => {
                 let ops_end = ops.as_slice().len();
-                steps.push(Step { cursor: event.cursor.clone(), ops_end });
+                steps.push(Step::of(&event.cursor, ops_end));
                 continue;
             }
             Ok(Err(error)) => (FailureKind::Reduce, error.to_string()),

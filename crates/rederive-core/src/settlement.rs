@@ -11,6 +11,7 @@ use crate::{
     Cursor, FailureKind, Group,
     commit::Repair,
     error::panic_message,
+    reduce::Step,
     store::{CommitError, PartitionWrite, ReducerWrite, Revision, Writer},
 };
 
@@ -240,7 +241,7 @@ impl Settlement {
                     partition: &commit.partition,
                     ops: &commit.ops[from..to],
                     cursor,
-                    guard: commit.steps.get(steps.start).map(|step| &step.cursor),
+                    guard: commit.steps.get(steps.start).map(Step::first),
                     halt,
                     record: halt.is_some() || commit.repair == Repair::Done || cursor > watermark,
                 }

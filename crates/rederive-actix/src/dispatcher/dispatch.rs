@@ -55,7 +55,7 @@ impl<E: Send + Sync + 'static> Dispatcher<E> {
         let (links, watermark) = (&self.links, self.flow.watermark.cursor());
         let from = slice.events.partition_point(|event| event.cursor <= self.flow.position);
         for (index, event) in slice.events.iter().enumerate().skip(from) {
-            let partitions = match partitions_of(&*links.reducer, event) {
+            let partitions = match partitions_of(&*links.engine, event) {
                 Ok(partitions) => partitions,
                 Err(message) => {
                     to = index;
@@ -145,10 +145,11 @@ impl<E: Send + Sync + 'static> Links<E> {
         begin: Begin,
     ) -> Addr<PartitionDispatcher<E>> {
         let (reducer, id) = (Arc::clone(&self.name), partition.clone());
+        let engine = self.engine.start(&partition, cursor == Cursor::Start);
         self.observers.tell(&Notice::Activated { reducer, partition: id });
         PartitionDispatcher::new(
             ctx.address(),
-            Arc::clone(&self.reducer),
+            engine,
             partition,
             generation,
             cursor,

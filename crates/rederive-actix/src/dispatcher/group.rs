@@ -72,7 +72,7 @@ impl Grouping {
         let mut events = 0;
         let fitting = self.pending.iter().take_while(|pending| {
             let fits = events < limit;
-            events += pending.commit.steps.len();
+            events += pending.commit.events();
             fits
         });
         let fitting = fitting.count();
@@ -87,7 +87,7 @@ impl Grouping {
                 partition: commit.partition.clone(),
                 generation,
                 cursor: commit.cursor.clone(),
-                events: commit.steps.len(),
+                events: commit.events(),
                 halt: commit.halt.clone().map(Arc::new),
                 repair: commit.repair,
                 settles: of_commit,

@@ -13,7 +13,7 @@ mod wait;
 use std::{sync::Arc, time::Duration};
 
 use actix::{Actor, ActorContext, Addr, AsyncContext, Context, Handler, Running};
-use rederive_core::{Blocked, Cursor, Notice, Reducer, Revision, Waiters, event_log::EventLog};
+use rederive_core::{Blocked, Cursor, Engine, Notice, Revision, Waiters, event_log::EventLog};
 
 pub(crate) use self::flow::index_of;
 use self::{flow::Flow, group::Grouping, route::Routes};
@@ -63,7 +63,7 @@ pub(crate) struct Dispatcher<E: Send + Sync + 'static> {
 
 /// What a dispatcher is connected to.
 pub(crate) struct Links<E: Send + Sync + 'static> {
-    pub(crate) reducer: Arc<dyn Reducer<Event = E>>,
+    pub(crate) engine: Arc<dyn Engine<Event = E>>,
     pub(crate) name: Arc<str>,
     pub(crate) version: u32,
     pub(crate) log: Arc<dyn EventLog<Event = E>>,

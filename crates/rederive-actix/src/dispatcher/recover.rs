@@ -66,7 +66,7 @@ impl<E: Send + Sync + 'static> Dispatcher<E> {
                     continue;
                 }
                 let mut mine = false;
-                if let Ok(partitions) = partitions_of(&*self.links.reducer, event) {
+                if let Ok(partitions) = partitions_of(&*self.links.engine, event) {
                     partitions.for_each_distinct(|id| mine |= id == *partition);
                 }
                 if mine {
@@ -91,7 +91,7 @@ impl<E: Send + Sync + 'static> Dispatcher<E> {
         event: &rederive_core::Recorded<E>,
     ) -> Vec<PartitionId> {
         let mut distinct = Vec::new();
-        if let Ok(partitions) = partitions_of(&*self.links.reducer, event) {
+        if let Ok(partitions) = partitions_of(&*self.links.engine, event) {
             partitions.for_each_distinct(|partition| distinct.push(partition));
         }
         debug_assert_eq!(distinct.iter().collect::<HashSet<_>>().len(), distinct.len());

@@ -11,7 +11,7 @@ use std::{collections::HashMap, sync::Arc, time::Instant};
 
 use actix::{AsyncContext, Context, Handler};
 use rederive_core::{
-    Blocked, Cursor, Delivery, Next, Notice, PartitionId, Rejection, Repair, Slice,
+    Blocked, Cursor, Delivery, Next, Notice, PartitionId, Rejection, Repair, Settles, Slice,
 };
 use smallvec::SmallVec;
 use tokio::sync::oneshot;
@@ -45,6 +45,8 @@ struct Going<A> {
     cursor: Cursor,
     /// What was held up to here has been delivered.
     position: Cursor,
+    /// How many events have been delivered and are not settled.
+    unsettled: usize,
     replies: Vec<Reply>,
 }
 
@@ -64,6 +66,15 @@ impl<A> Repairs<A> {
 
     fn of_generation(&mut self, partition: &PartitionId, generation: u64) -> Option<&mut Going<A>> {
         self.going.get_mut(partition).filter(|going| going.generation == generation)
+    }
+}
+
+impl<A> Going<A> {
+    /// Notes that these deliveries are settled; true when all are.
+    fn settle(&mut self, settles: &Settles) -> bool {
+        let settled: usize = settles.iter().map(|(_, events)| events).sum();
+        self.unsettled = self.unsettled.saturating_sub(settled);
+        self.unsettled == 0
     }
 }
 
@@ -128,7 +139,7 @@ impl<E: Send + Sync + 'static> Dispatcher<E> {
             let (id, begin) = (partition.clone(), Begin::Repair(halt));
             let addr = self.links.start(ctx, id, generation, cursor.clone(), begin);
             let position = cursor.clone();
-            let going = Going { addr, generation, cursor, position, replies };
+            let going = Going { addr, generation, cursor, position, unsettled: 0, replies };
             self.repairs.going.insert(partition.clone(), going);
             self.read_held(&partition, ctx);
         }
@@ -178,7 +189,7 @@ impl<E: Send + Sync + 'static> Dispatcher<E> {
         let to = slice.events.partition_point(|event| event.cursor <= self.flow.position);
         for index in from..to {
             let mut mine = false;
-            if let Ok(partitions) = partitions_of(&*self.links.reducer, &slice.events[index]) {
+            if let Ok(partitions) = partitions_of(&*self.links.engine, &slice.events[index]) {
                 partitions.for_each_distinct(|id| mine |= id == *partition);
             }
             if mine {
@@ -192,6 +203,7 @@ impl<E: Send + Sync + 'static> Dispatcher<E> {
             self.read_held(partition, ctx);
         } else {
             let slice = Arc::clone(slice);
+            going.unsettled += events.len();
             going.addr.do_send(Deliver(Delivery { slice, number: UNTRACKED, events }));
         }
     }
@@ -209,7 +221,11 @@ impl<E: Send + Sync + 'static> Dispatcher<E> {
         going.cursor = cursor;
         match next {
             Next::Wait => {}
-            Next::Settled(_) => self.read_held(partition, ctx),
+            Next::Settled(settles) => {
+                if going.settle(&settles) {
+                    self.read_held(partition, ctx);
+                }
+            }
             Next::Commit(commit, settles) => self.commit(generation, commit, settles, ctx),
         }
     }
@@ -221,7 +237,7 @@ impl<E: Send + Sync + 'static> Dispatcher<E> {
         result: Result<(), Rejection>,
         ctx: &Context<Self>,
     ) {
-        let UnderWay { partition, generation, cursor, halt, repair, .. } = commit;
+        let UnderWay { partition, generation, cursor, halt, repair, settles, .. } = commit;
         // Also if its actor has died meanwhile: that is where the next repair begins.
         if let (Ok(()), Some(halt)) = (&result, &halt) {
             if repair == Repair::Going {
@@ -238,7 +254,9 @@ impl<E: Send + Sync + 'static> Dispatcher<E> {
             (Ok(()), _) => {
                 going.cursor = cursor;
                 going.addr.do_send(Answer(Ok(())));
-                self.read_held(&partition, ctx);
+                if going.settle(&settles) {
+                    self.read_held(&partition, ctx);
+                }
             }
             (Err(rejection), _) => {
                 if let Some(committed) = &rejection.committed {

@@ -4,12 +4,14 @@
 mod property;
 
 use super::*;
-use crate::{Change, ColumnKind, FailureKind, Op, Ops, Partitions, ReduceError, Table};
+use crate::{
+    Change, ColumnKind, FailureKind, Op, Ops, Partitions, ReduceError, Reducer, Stateless, Table,
+};
 
 static ROWS: Table = Table::new("rows", &[("id", ColumnKind::BigInt)], &[0]);
 
 /// Fails at some events and emits nothing for others.
-#[derive(Default)]
+#[derive(Clone, Default)]
 struct Numbers {
     failing: Vec<u64>,
     quiet: Vec<u64>,
@@ -48,12 +50,17 @@ fn delivery(number: u64, events: impl IntoIterator<Item = u64>) -> Delivery<u64>
     Delivery { slice: Arc::new(slice), number, events: indices }
 }
 
-fn state() -> PartitionState<u64> {
-    PartitionState::new("p".into(), Cursor::Start, None)
+/// A partition of this reducer that stands at `cursor`.
+fn state_at(cursor: impl Into<Cursor>, reducer: Numbers) -> PartitionState<u64> {
+    PartitionState::new(engine(reducer), "p".into(), cursor.into(), None)
 }
 
-fn next(state: &mut PartitionState<u64>, reducer: &Numbers) -> Next {
-    state.next(reducer, 100, Timestamp::default)
+fn engine(reducer: Numbers) -> Box<dyn PartitionEngine<u64>> {
+    Box::new(Stateless::new(Arc::new(reducer)))
+}
+
+fn next(state: &mut PartitionState<u64>) -> Next {
+    state.next(100, Timestamp::default)
 }
 
 /// The events that these ops are of.
@@ -97,17 +104,17 @@ fn rejection(committed: Option<u64>, cursor: u64) -> Rejection {
 
 #[test]
 fn events_that_arrive_while_a_commit_is_in_flight_are_reduced_together_afterwards() {
-    let (mut state, reducer) = (state(), Numbers::default());
+    let mut state = state_at(Cursor::Start, Numbers::default());
     state.deliver(delivery(0, [1, 2]));
-    let (first, _) = commit(next(&mut state, &reducer));
+    let (first, _) = commit(next(&mut state));
     assert_eq!(applied(&first.ops), [1, 2]);
     state.deliver(delivery(1, [3]));
     state.deliver(delivery(2, [5, 8]));
-    assert!(is_wait(next(&mut state, &reducer)), "a second commit while one is in flight");
+    assert!(is_wait(next(&mut state)), "a second commit while one is in flight");
     assert_eq!(*state.cursor(), Cursor::Start, "the cursor stands where the store does");
     state.committed();
     assert_eq!(*state.cursor(), Cursor::from(2));
-    let (second, settles) = commit(next(&mut state, &reducer));
+    let (second, settles) = commit(next(&mut state));
     assert_eq!(applied(&second.ops), [3, 5, 8]);
     assert_eq!(second.cursor, Cursor::from(8));
     assert_eq!(settles.to_vec(), [(1, 1), (2, 2)]);
@@ -115,56 +122,55 @@ fn events_that_arrive_while_a_commit_is_in_flight_are_reduced_together_afterward
 
 #[test]
 fn a_batch_is_whole_deliveries_up_to_about_the_limit() {
-    let (mut state, reducer) = (state(), Numbers::default());
+    let mut state = state_at(Cursor::Start, Numbers::default());
     for (number, events) in [(0, vec![1, 2]), (1, vec![3, 4]), (2, vec![5])] {
         state.deliver(delivery(number, events));
     }
-    let (first, settles) = commit(state.next(&reducer, 3, Timestamp::default));
+    let (first, settles) = commit(state.next(3, Timestamp::default));
     assert_eq!((applied(&first.ops), settles.len()), (vec![1, 2, 3, 4], 2));
     state.committed();
-    let (second, _) = commit(state.next(&reducer, 3, Timestamp::default));
+    let (second, _) = commit(state.next(3, Timestamp::default));
     assert_eq!(applied(&second.ops), [5]);
 }
 
 #[test]
 fn events_at_or_below_the_cursor_are_dropped_and_settled() {
-    let mut state = PartitionState::new("p".into(), Cursor::from(5), None);
-    let reducer = Numbers::default();
+    let mut state = state_at(5, Numbers::default());
     state.deliver(delivery(0, [3, 5]));
-    assert_eq!(settled(next(&mut state, &reducer)), [(0, 2)]);
+    assert_eq!(settled(next(&mut state)), [(0, 2)]);
     assert_eq!(*state.cursor(), Cursor::from(5), "old events moved the cursor back");
     state.deliver(delivery(1, [4, 5, 6]));
-    let (new, settles) = commit(next(&mut state, &reducer));
+    let (new, settles) = commit(next(&mut state));
     assert_eq!(applied(&new.ops), [6]);
     assert_eq!(settles.to_vec(), [(1, 3)]);
 }
 
 #[test]
 fn an_event_delivered_twice_before_it_is_reduced_is_reduced_once() {
-    let (mut state, reducer) = (state(), Numbers::default());
+    let mut state = state_at(Cursor::Start, Numbers::default());
     state.deliver(delivery(0, [1, 2, 3]));
     state.deliver(delivery(1, [2, 3, 4]));
-    let (both, settles) = commit(next(&mut state, &reducer));
+    let (both, settles) = commit(next(&mut state));
     assert_eq!(applied(&both.ops), [1, 2, 3, 4]);
     assert_eq!(settles.to_vec(), [(0, 3), (1, 3)]);
 }
 
 #[test]
 fn events_that_change_nothing_are_settled_without_a_commit() {
-    let (mut state, reducer) = (state(), Numbers { quiet: vec![1, 2, 4], failing: vec![] });
+    let mut state = state_at(Cursor::Start, Numbers { quiet: vec![1, 2, 4], failing: vec![] });
     state.deliver(delivery(0, [1, 2]));
-    assert_eq!(settled(next(&mut state, &reducer)), [(0, 2)]);
+    assert_eq!(settled(next(&mut state)), [(0, 2)]);
     assert_eq!(*state.cursor(), Cursor::from(2));
     state.deliver(delivery(1, [3, 4]));
-    let (mixed, _) = commit(next(&mut state, &reducer));
+    let (mixed, _) = commit(next(&mut state));
     assert_eq!((mixed.steps.len(), mixed.cursor), (2, Cursor::from(4)));
 }
 
 #[test]
 fn a_failed_event_halts_behind_the_good_prefix_in_one_commit() {
-    let (mut state, reducer) = (state(), Numbers { failing: vec![3], quiet: vec![] });
+    let mut state = state_at(Cursor::Start, Numbers { failing: vec![3], quiet: vec![] });
     state.deliver(delivery(0, [1, 2, 3, 4]));
-    let (prefix, settles) = commit(next(&mut state, &reducer));
+    let (prefix, settles) = commit(next(&mut state));
     assert_eq!(applied(&prefix.ops), [1, 2]);
     assert_eq!(prefix.cursor, Cursor::from(2));
     assert_eq!(settles.to_vec(), [(0, 4)], "the failed event and those after it are held");
@@ -178,25 +184,24 @@ fn a_failed_event_halts_behind_the_good_prefix_in_one_commit() {
 
 #[test]
 fn a_first_event_that_fails_halts_without_moving_the_cursor() {
-    let mut state = PartitionState::new("p".into(), Cursor::from(7), None);
-    let reducer = Numbers { failing: vec![8], quiet: vec![] };
+    let mut state = state_at(7, Numbers { failing: vec![8], quiet: vec![] });
     state.deliver(delivery(0, [8, 9]));
-    let (only_halt, _) = commit(next(&mut state, &reducer));
+    let (only_halt, _) = commit(next(&mut state));
     assert!(only_halt.ops.is_empty() && only_halt.steps.is_empty());
     assert_eq!((only_halt.cursor, only_halt.halt.is_some()), (7.into(), true));
 }
 
 #[test]
 fn later_events_of_a_halted_partition_are_held_and_never_applied() {
-    let (mut state, reducer) = (state(), Numbers { failing: vec![2], quiet: vec![] });
+    let mut state = state_at(Cursor::Start, Numbers { failing: vec![2], quiet: vec![] });
     state.deliver(delivery(0, [1, 2, 3]));
-    commit(next(&mut state, &reducer));
+    commit(next(&mut state));
     state.deliver(delivery(1, [4]));
-    assert!(is_wait(next(&mut state, &reducer)));
+    assert!(is_wait(next(&mut state)));
     state.committed();
-    assert_eq!(settled(next(&mut state, &reducer)), [(1, 1)]);
+    assert_eq!(settled(next(&mut state)), [(1, 1)]);
     state.deliver(delivery(2, [2, 5, 6]));
-    assert_eq!(settled(next(&mut state, &reducer)), [(2, 3)]);
+    assert_eq!(settled(next(&mut state)), [(2, 3)]);
     assert_eq!(*state.cursor(), Cursor::from(1));
     assert!(state.halt().is_some());
 }
@@ -209,44 +214,49 @@ fn a_partition_that_was_stored_as_halted_holds_everything() {
         message: "long ago".to_owned(),
     };
     let halt = Arc::new(Halt::new(failure, 3, Timestamp::default()));
-    let mut state = PartitionState::new("p".into(), Cursor::from(1), Some(Arc::clone(&halt)));
+    let mut state = PartitionState::new(
+        engine(Numbers::default()),
+        "p".into(),
+        1.into(),
+        Some(Arc::clone(&halt)),
+    );
     state.deliver(delivery(0, [2, 3]));
-    assert_eq!(settled(next(&mut state, &Numbers::default())), [(0, 2)]);
+    assert_eq!(settled(next(&mut state)), [(0, 2)]);
     assert_eq!(state.halt(), Some(&halt));
 }
 
 #[test]
 fn a_rejected_commit_keeps_its_committed_prefix_and_halts_before_the_rejected_event() {
-    let (mut state, reducer) = (state(), Numbers { failing: vec![], quiet: vec![2] });
+    let mut state = state_at(Cursor::Start, Numbers { failing: vec![], quiet: vec![2] });
     state.deliver(delivery(0, [1, 2, 4, 5]));
-    commit(next(&mut state, &reducer));
+    commit(next(&mut state));
     let (halting, settles) = commit(state.rejected(rejection(Some(2), 4), Timestamp::default));
     assert!(halting.ops.is_empty() && halting.steps.is_empty(), "the prefix is in the store");
     assert_eq!(halting.cursor, Cursor::from(2));
     let halt = halting.halt.expect("it halts");
     assert_eq!((halt.cursor, &*halt.message), (4.into(), "no such account"));
     assert_eq!(settles.to_vec(), [(0, 4)], "settled once the halt is stored");
-    assert!(is_wait(next(&mut state, &reducer)), "the halt is in flight");
+    assert!(is_wait(next(&mut state)), "the halt is in flight");
     state.committed();
     assert_eq!(*state.cursor(), Cursor::from(2));
     state.deliver(delivery(1, [6]));
-    assert_eq!(settled(next(&mut state, &reducer)), [(1, 1)]);
+    assert_eq!(settled(next(&mut state)), [(1, 1)]);
 }
 
 #[test]
 fn a_commit_rejected_at_its_first_event_leaves_the_cursor() {
-    let mut state = PartitionState::new("p".into(), Cursor::from(3), None);
+    let mut state = state_at(3, Numbers::default());
     state.deliver(delivery(0, [4, 5]));
-    commit(next(&mut state, &Numbers::default()));
+    commit(next(&mut state));
     let (halting, _) = commit(state.rejected(rejection(None, 4), Timestamp::default));
     assert_eq!(halting.cursor, Cursor::from(3));
 }
 
 #[test]
 fn a_rejection_before_the_event_that_failed_is_what_halts() {
-    let (mut state, reducer) = (state(), Numbers { failing: vec![3], quiet: vec![] });
+    let mut state = state_at(Cursor::Start, Numbers { failing: vec![3], quiet: vec![] });
     state.deliver(delivery(0, [1, 2, 3]));
-    commit(next(&mut state, &reducer));
+    commit(next(&mut state));
     let (halting, _) = commit(state.rejected(rejection(Some(1), 2), Timestamp::default));
     assert_eq!(halting.halt.map(|halt| halt.cursor), Some(2.into()));
     state.committed();
@@ -255,8 +265,8 @@ fn a_rejection_before_the_event_that_failed_is_what_halts() {
 
 #[test]
 fn nothing_happens_without_events() {
-    let mut state = state();
-    assert!(is_wait(next(&mut state, &Numbers::default())));
+    let mut state = state_at(Cursor::Start, Numbers::default());
+    assert!(is_wait(next(&mut state)));
     state.committed();
     assert!(is_wait(state.rejected(rejection(None, 1), Timestamp::default)));
     assert_eq!(*state.cursor(), Cursor::Start);

@@ -26,7 +26,7 @@ fn commit_of(partition: &str, events: impl IntoIterator<Item = (u64, usize)>) ->
     let mut steps = Steps::new();
     for (event, count) in events {
         ops.extend((0..count).map(|_| op(event)));
-        steps.push(Step { cursor: event.into(), ops_end: ops.len() });
+        steps.push(Step::of(&event.into(), ops.len()));
     }
     let cursor = steps.last().map(|step| step.cursor.clone()).unwrap_or_default();
     PartitionCommit {

@@ -10,8 +10,8 @@ use std::{
 use rederive_core::{
     Change, ColumnKind, Cursor, CursorKind, Delivery, EventLog, Group, Halt, MemoryLog,
     MemoryStore, Next, Opening, Ops, PartitionCommit, PartitionId, PartitionState, Partitions,
-    Progress, Recorded, ReduceError, Reducer, Revision, Settled, Settlement, Settles, Store, Table,
-    Timestamp, Value, Watermark,
+    Progress, Recorded, ReduceError, Reducer, Revision, Settled, Settlement, Settles, Stateless,
+    Store, Table, Timestamp, Value, Watermark,
 };
 use rederive_testkit::{FaultyLog, FaultyStore, Rng, StoreChaos, fold, for_each_seed};
 
@@ -45,6 +45,7 @@ enum Fate {
     IsRejected,
 }
 
+#[derive(Clone, Copy)]
 struct Counting(usize);
 
 impl Reducer for Counting {
@@ -152,7 +153,8 @@ impl Follower {
             let delivery = Delivery { slice: Arc::clone(&slice), number, events: events.into() };
             let stored = self.rows.get(&id).cloned();
             let (cursor, halt) = stored.unwrap_or((self.stored.clone(), None));
-            let new = || PartitionState::new(id.clone(), cursor, halt);
+            let engine = Box::new(Stateless::new(Arc::new(self.reducer)));
+            let new = || PartitionState::new(engine, id.clone(), cursor, halt);
             self.partitions.entry(id.clone()).or_insert_with(new).deliver(delivery);
         }
     }
@@ -175,7 +177,7 @@ impl Follower {
         let ids: Vec<_> = self.partitions.keys().filter(|_| rng.chance(0.6)).cloned().collect();
         for id in ids {
             let state = self.partitions.get_mut(&id).expect("it was just listed");
-            let next = state.next(&self.reducer, rng.range(1..10), Timestamp::default);
+            let next = state.next(rng.range(1..10), Timestamp::default);
             self.follow(next);
         }
     }

@@ -29,7 +29,7 @@ impl World {
         let rejected = some(rng, 0.02);
         let begun = (rng.range(0..4) as u64).min(head);
         World {
-            state: PartitionState::new("p".into(), begun.into(), None),
+            state: state_at(begun, reducer.clone()),
             reducer,
             rejected,
             begun,
@@ -82,7 +82,7 @@ impl World {
     }
 
     fn go_on(&mut self, limit: usize) {
-        let next = self.state.next(&self.reducer, limit, Timestamp::default);
+        let next = self.state.next(limit, Timestamp::default);
         self.follow(next);
     }
 

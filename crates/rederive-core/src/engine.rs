@@ -1,0 +1,102 @@
+//! [`Engine`] and [`PartitionEngine`]: what stands between a partition and the user's code.
+//!
+//! A partition does not care whether its reducer keeps a state: it hands events to its engine, gets
+//! a [`Reduction`], and says what became of it.
+
+use std::{fmt, sync::Arc};
+
+use crate::{Key, PartitionId, Partitions, Recorded, Reducer, Reduction, Table, Value, reduce};
+
+/// The user's code of one reducer, of whichever kind.
+pub trait Engine: Send + Sync + 'static {
+    /// The type of the log's events.
+    type Event: Send + Sync + 'static;
+
+    /// As [`Reducer::name`].
+    fn name(&self) -> &str;
+
+    /// As [`Reducer::version`].
+    fn version(&self) -> u32;
+
+    /// As [`Reducer::partition`].
+    fn partition(&self, event: &Self::Event) -> Partitions;
+
+    /// The engine of a partition that begins to reduce. `fresh` says that nothing of it was ever
+    /// committed, so that it has no stored state.
+    fn start(&self, partition: &PartitionId, fresh: bool) -> Box<dyn PartitionEngine<Self::Event>>;
+}
+
+/// What reduces the events of one partition.
+pub trait PartitionEngine<E>: Send {
+    /// The row to [load](Self::load) before anything can be reduced, if one is wanted.
+    fn wanted(&self) -> Option<StoredRow> {
+        None
+    }
+
+    /// The row that was [wanted](Self::wanted), as it is stored; `None` when there is none.
+    fn load(&mut self, _row: Option<Vec<Value>>) {}
+
+    /// Reduces events, in order, until one fails. The good prefix is kept.
+    ///
+    /// Is not called while a row is [wanted](Self::wanted), nor before it was said what became of
+    /// the ops of the last reduction: [`committed`](Self::committed) or
+    /// [`rejected`](Self::rejected).
+    fn reduce(&mut self, partition: &PartitionId, events: &[&Recorded<E>]) -> Reduction;
+
+    /// The last reduction is in the store.
+    fn committed(&mut self) {}
+
+    /// The last reduction is not in the store, at least not as a whole.
+    fn rejected(&mut self) {}
+}
+
+/// Where a row is stored.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoredRow {
+    /// The table.
+    pub table: &'static Table,
+    /// The row's key in it.
+    pub key: Key,
+}
+
+impl<E> fmt::Debug for dyn PartitionEngine<E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("PartitionEngine")
+    }
+}
+
+/// The engine of a [`Reducer`], which keeps nothing from one event to the next.
+pub struct Stateless<E>(Arc<dyn Reducer<Event = E>>);
+
+impl<E> Stateless<E> {
+    /// The engine of this reducer.
+    pub fn new(reducer: Arc<dyn Reducer<Event = E>>) -> Self {
+        Self(reducer)
+    }
+}
+
+impl<E: Send + Sync + 'static> Engine for Stateless<E> {
+    type Event = E;
+
+    fn name(&self) -> &str {
+        self.0.name()
+    }
+
+    fn version(&self) -> u32 {
+        self.0.version()
+    }
+
+    fn partition(&self, event: &E) -> Partitions {
+        self.0.partition(event)
+    }
+
+    fn start(&self, _: &PartitionId, _: bool) -> Box<dyn PartitionEngine<E>> {
+        Box::new(Self(Arc::clone(&self.0)))
+    }
+}
+
+impl<E: Send + Sync + 'static> PartitionEngine<E> for Stateless<E> {
+    fn reduce(&mut self, partition: &PartitionId, events: &[&Recorded<E>]) -> Reduction {
+        reduce(&*self.0, partition, events.iter().copied())
+    }
+}
