@@ -121,7 +121,7 @@ async fn catch_up(
     Ok(())
 }
 
-fn unreadable(error: rederive::LogError) -> Failure {
+fn unreadable(error: impl Into<rederive::core::ReadError>) -> Failure {
     let advice = "Look at the database file, or remove it to begin anew, and run again.";
-    Failure::new(error, advice)
+    Failure::new(error.into(), advice)
 }

@@ -4,7 +4,7 @@ use std::{sync::Weak, time::Duration};
 
 use rederive::{
     Await, Cursor, CursorKind, EventLog, LogError, MemoryLog, MemoryStore, Outcome, Timestamp,
-    core::{Slice, event_log::Wake},
+    core::{ReadError, Slice, event_log::Wake},
 };
 
 use crate::fixture::{
@@ -47,7 +47,7 @@ impl EventLog for Holes {
         Ok(slice)
     }
 
-    fn find(&self, cursor: &Cursor) -> Result<Option<Recorded>, LogError> {
+    fn find(&self, cursor: &Cursor) -> Result<Option<Recorded>, ReadError> {
         Ok(self.0.find(cursor)?.filter(|event| event.data != Event::Noise))
     }
 

@@ -11,12 +11,11 @@ use std::{
 
 use actix::{Actor, ActorContext, Addr, AsyncContext, Context, Handler, Recipient, Running};
 use rederive_core::{
-    Cursor, EventLog, LogError, Notice, Recorded, Slice, Wake, error::panic_message,
+    Cursor, EventLog, LogError, Notice, ReadError, Slice, Wake, error::panic_message,
 };
 
 use crate::{
     config::Config,
-    dispatcher::index_of,
     ended::EndGuard,
     health::Health,
     message::{
@@ -65,7 +64,8 @@ enum Request<E: Send + Sync + 'static> {
 
 enum Answer<E> {
     Slice(Slice<E>),
-    Event(Option<Recorded<E>>),
+    /// A slice with what stands at the cursor: so that events are held in one way only.
+    Event(Option<Slice<E>>),
     Head(Cursor),
 }
 
@@ -127,8 +127,8 @@ impl<E: Send + Sync + 'static> EventLogActor<E> {
                 Request::Fetch(fetch) if let Some(fetched) = self.recent_slice(&fetch) => {
                     fetch.reply.do_send(fetched);
                 }
-                Request::Find(find) if let Some(event) = self.recent_event(&find.cursor) => {
-                    find.reply.do_send(Found { cursor: find.cursor, event: Some(event) });
+                Request::Find(find) if let Some(slice) = self.recent_with(&find.cursor) => {
+                    find.reply.do_send(Found { cursor: find.cursor, slice: Some(slice) });
                 }
                 request => self.read(request, ctx),
             }
@@ -144,11 +144,9 @@ impl<E: Send + Sync + 'static> EventLogActor<E> {
         Some(Fetched { slice: Arc::clone(&found.slice), at_head, repair: repair.clone() })
     }
 
-    fn recent_event(&self, cursor: &Cursor) -> Option<(Arc<Slice<E>>, usize)> {
-        self.recent.iter().find_map(|recent| {
-            let index = index_of(&recent.slice.events, cursor)?;
-            Some((Arc::clone(&recent.slice), index))
-        })
+    fn recent_with(&self, cursor: &Cursor) -> Option<Arc<Slice<E>>> {
+        let recent = self.recent.iter().find(|recent| recent.slice.at(cursor).is_some())?;
+        Some(Arc::clone(&recent.slice))
     }
 
     fn read(&mut self, request: Request<E>, ctx: &Context<Self>) {
@@ -159,7 +157,7 @@ impl<E: Send + Sync + 'static> EventLogActor<E> {
         worker.run(move |()| {
             let answer = catch_unwind(AssertUnwindSafe(|| match &request {
                 Request::Fetch(fetch) => log.fetch(&fetch.after, limit).map(Answer::Slice),
-                Request::Find(find) => log.find(&find.cursor).map(Answer::Event),
+                Request::Find(find) => found(&*log, &find.cursor).map(Answer::Event),
                 Request::Head(_) | Request::Poll => log.head().map(Answer::Head),
             }));
             let answer = answer.unwrap_or_else(|payload| {
@@ -174,7 +172,8 @@ impl<E: Send + Sync + 'static> EventLogActor<E> {
             (Request::Fetch(fetch), Answer::Slice(slice)) => {
                 let slice = Arc::new(slice);
                 self.seen = slice.end.clone().max(self.seen.clone());
-                if !slice.events.is_empty() {
+                // What cannot be decoded may be corrected, and is read again for whoever asks.
+                if !slice.events.is_empty() && slice.undecodable.is_empty() {
                     let (after, slice) = (fetch.after, Arc::clone(&slice));
                     self.recent.push_front(Recent { after, wakes, slice });
                     self.recent.truncate(RECENT_SLICES);
@@ -182,14 +181,8 @@ impl<E: Send + Sync + 'static> EventLogActor<E> {
                 let at_head = slice.at_head && wakes == self.wakes;
                 fetch.reply.do_send(Fetched { slice, at_head, repair: fetch.repair });
             }
-            (Request::Find(find), Answer::Event(event)) => {
-                // As a slice of its own, so that events are held in one way only.
-                let event = event.map(|event| {
-                    let end = event.cursor.clone();
-                    let events = vec![event];
-                    (Arc::new(Slice { events, end, at_head: false, undecodable: None }), 0)
-                });
-                find.reply.do_send(Found { cursor: find.cursor, event });
+            (Request::Find(find), Answer::Event(slice)) => {
+                find.reply.do_send(Found { cursor: find.cursor, slice: slice.map(Arc::new) });
             }
             (Request::Head(Head(reply)), Answer::Head(head)) => reply.do_send(HeadIs(head)),
             (Request::Poll, Answer::Head(head)) if head > self.seen => {
@@ -218,6 +211,21 @@ impl<E: Send + Sync + 'static> EventLogActor<E> {
         }
         ctx.stop();
     }
+}
+
+/// What stands at a cursor, as a slice.
+fn found<E: Send + Sync + 'static>(
+    log: &dyn EventLog<Event = E>,
+    cursor: &Cursor,
+) -> Result<Option<Slice<E>>, LogError> {
+    let mut slice = Slice::new(Vec::new(), cursor.clone(), false);
+    match log.find(cursor) {
+        Ok(None) => return Ok(None),
+        Ok(Some(event)) => slice.events.push(event),
+        Err(ReadError::Undecodable(event)) => slice.undecodable.push(event),
+        Err(ReadError::Log(error)) => return Err(error),
+    }
+    Ok(Some(slice))
 }
 
 /// What the log calls: sends one [`Woken`] until that has been handled, however often it is called.

@@ -69,8 +69,8 @@ pub(crate) struct Find<E: Send + Sync + 'static> {
 /// event log → dispatcher.
 pub(crate) struct Found<E> {
     pub(crate) cursor: Cursor,
-    /// A slice with the event, and its index there.
-    pub(crate) event: Option<(Arc<Slice<E>>, usize)>,
+    /// A slice in which it stands; `None` when there is no such event.
+    pub(crate) slice: Option<Arc<Slice<E>>>,
 }
 
 /// dispatcher → event log: where does the log end now?

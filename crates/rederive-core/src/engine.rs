@@ -5,7 +5,10 @@
 
 use std::{fmt, sync::Arc};
 
-use crate::{Key, PartitionId, Partitions, Recorded, Reducer, Reduction, Table, Value, reduce};
+use crate::{
+    EventTypes, Key, OnUndecodable, PartitionId, Partitions, Recorded, Reducer, Reduction, Table,
+    Undecodable, Value, reduce,
+};
 
 /// The user's code of one reducer, of whichever kind.
 pub trait Engine: Send + Sync + 'static {
@@ -17,6 +20,12 @@ pub trait Engine: Send + Sync + 'static {
 
     /// As [`Reducer::version`].
     fn version(&self) -> u32;
+
+    /// As [`Reducer::event_types`].
+    fn event_types(&self) -> EventTypes;
+
+    /// As [`Reducer::on_undecodable`].
+    fn on_undecodable(&self, event: &Undecodable) -> OnUndecodable;
 
     /// As [`Reducer::partition`].
     fn partition(&self, event: &Self::Event) -> Partitions;
@@ -84,6 +93,14 @@ impl<E: Send + Sync + 'static> Engine for Stateless<E> {
 
     fn version(&self) -> u32 {
         self.0.version()
+    }
+
+    fn event_types(&self) -> EventTypes {
+        self.0.event_types()
+    }
+
+    fn on_undecodable(&self, event: &Undecodable) -> OnUndecodable {
+        self.0.on_undecodable(event)
     }
 
     fn partition(&self, event: &E) -> Partitions {

@@ -1,8 +1,11 @@
 //! [`EventLog`]: the ordered source that reducers follow.
 
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::{
+    borrow::Cow,
+    sync::{Arc, Mutex, PoisonError, Weak},
+};
 
-use crate::{Cursor, CursorKind, Recorded};
+use crate::{Cursor, CursorKind, EventTypes, Events, Recorded, Undecodable};
 
 /// What a log calls when events may have been appended; see [`EventLog::subscribe`].
 pub type Wake = dyn Fn() + Send + Sync;
@@ -32,11 +35,37 @@ pub trait EventLog: Send + Sync + 'static {
     /// [`LogError`] when the log could not be read; the read is tried again later.
     fn fetch(&self, after: &Cursor, limit: usize) -> Result<Slice<Self::Event>, LogError>;
 
-    /// Reads the event at exactly `cursor`; `None` when there is none.
+    /// Reads as [`fetch`](Self::fetch) does, but leaves out events of other types than these where
+    /// that is cheaper than to read them. The slice may hold others as well.
+    ///
+    /// The default leaves out nothing. A log that leaves out events must tell the types of all
+    /// events by [`event_type`](Self::event_type), so that those who are served a slice that was
+    /// read for somebody else know what they do not want.
     ///
     /// # Errors
     /// As for [`fetch`](Self::fetch).
-    fn find(&self, cursor: &Cursor) -> Result<Option<Recorded<Self::Event>>, LogError>;
+    fn fetch_types(
+        &self,
+        after: &Cursor,
+        limit: usize,
+        types: &EventTypes,
+    ) -> Result<Slice<Self::Event>, LogError> {
+        let _ = types;
+        self.fetch(after, limit)
+    }
+
+    /// The name of an event's type, if the log knows types. The default knows none.
+    fn event_type<'e>(&self, event: &'e Self::Event) -> Option<Cow<'e, str>> {
+        let _ = event;
+        None
+    }
+
+    /// Reads the event at exactly `cursor`; `None` when there is none.
+    ///
+    /// # Errors
+    /// [`ReadError::Log`] as for [`fetch`](Self::fetch), [`ReadError::Undecodable`] when there is an
+    /// event that cannot be decoded.
+    fn find(&self, cursor: &Cursor) -> Result<Option<Recorded<Self::Event>>, ReadError>;
 
     /// The cursor of the newest event that [`fetch`](Self::fetch) would return now;
     /// [`Cursor::Start`] for an empty log.
@@ -58,6 +87,14 @@ pub trait EventLog: Send + Sync + 'static {
     fn subscribe(&self, wake: Weak<Wake>) {
         drop(wake);
     }
+
+    /// All events after `after`, one by one, read in slices. See [`Events`].
+    fn events(&self, after: Cursor) -> Events<'_, Self>
+    where
+        Self: Sized,
+    {
+        Events::new(self, after)
+    }
 }
 
 /// One read of an event log.
@@ -65,26 +102,68 @@ pub trait EventLog: Send + Sync + 'static {
 pub struct Slice<E> {
     /// The events read, in order.
     pub events: Vec<Recorded<E>>,
+    /// The events that were read and could not be decoded, in order; they count in the limit. They
+    /// stand between the events, at or below [`end`](Self::end).
+    pub undecodable: Vec<Undecodable>,
     /// The slice covers the log up to here: the next read starts after this cursor. It is the last
     /// event's cursor, or later when the log knows that it holds nothing for us up to there.
     pub end: Cursor,
     /// True when the log held no more events when it was read.
     pub at_head: bool,
-    /// The event just after [`end`](Self::end) that could not be decoded, if the read met one.
-    pub undecodable: Option<Undecodable>,
 }
 
-/// An event whose stored form could not be turned into the log's event type.
-///
-/// It is never passed over in silence: a reducer that meets it stops there, says so, and goes on
-/// once the event can be decoded.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the event at cursor {cursor} cannot be decoded: {message}")]
-pub struct Undecodable {
+/// One event of a slice, with its index among its kind.
+#[derive(Debug)]
+pub enum Entry<'s, E> {
+    /// In [`Slice::events`].
+    Event(usize, &'s Recorded<E>),
+    /// In [`Slice::undecodable`].
+    Undecodable(usize, &'s Undecodable),
+}
+
+impl<E> Entry<'_, E> {
     /// Where it stands.
-    pub cursor: Cursor,
-    /// What the decoder said.
-    pub message: String,
+    pub fn cursor(&self) -> &Cursor {
+        match self {
+            Entry::Event(_, event) => &event.cursor,
+            Entry::Undecodable(_, event) => &event.cursor,
+        }
+    }
+}
+
+impl<E> Slice<E> {
+    /// A slice in which everything could be decoded.
+    pub fn new(events: Vec<Recorded<E>>, end: Cursor, at_head: bool) -> Self {
+        Self { events, undecodable: Vec::new(), end, at_head }
+    }
+
+    /// Everything after `after`, decodable or not, in order.
+    pub fn entries(&self, after: &Cursor) -> impl Iterator<Item = Entry<'_, E>> {
+        let mut event = self.events.partition_point(|event| event.cursor <= *after);
+        let mut broken = self.undecodable.partition_point(|event| event.cursor <= *after);
+        std::iter::from_fn(move || {
+            let next = (self.events.get(event), self.undecodable.get(broken));
+            let decoded = match next {
+                (Some(decoded), Some(other)) => (decoded.cursor < other.cursor).then_some(decoded),
+                (decoded, _) => decoded,
+            };
+            if let Some(decoded) = decoded {
+                event += 1;
+                return Some(Entry::Event(event - 1, decoded));
+            }
+            broken += 1;
+            next.1.map(|undecodable| Entry::Undecodable(broken - 1, undecodable))
+        })
+    }
+
+    /// What stands at exactly this cursor.
+    pub fn at(&self, cursor: &Cursor) -> Option<Entry<'_, E>> {
+        if let Ok(index) = self.events.binary_search_by(|event| event.cursor.cmp(cursor)) {
+            return Some(Entry::Event(index, &self.events[index]));
+        }
+        let found = self.undecodable.binary_search_by(|event| event.cursor.cmp(cursor));
+        found.ok().map(|index| Entry::Undecodable(index, &self.undecodable[index]))
+    }
 }
 
 /// A log could not be read or written: the database is away, the disk fails.
@@ -99,6 +178,17 @@ impl LogError {
     pub fn new(message: impl ToString) -> Self {
         Self(message.to_string())
     }
+}
+
+/// An event could not be read.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ReadError {
+    /// The log could not be read. Try again later.
+    #[error(transparent)]
+    Log(#[from] LogError),
+    /// The event is there and cannot be decoded. Correct its type or its stored form.
+    #[error(transparent)]
+    Undecodable(#[from] Undecodable),
 }
 
 /// The subscribers of a log: what an implementation needs for [`EventLog::subscribe`].

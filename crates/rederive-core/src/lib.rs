@@ -11,7 +11,10 @@
 
 pub mod cursor;
 pub mod event;
+pub mod event_types;
+pub mod undecodable;
 pub mod event_log;
+pub mod events;
 pub mod partition;
 pub mod reducer;
 pub mod value;
@@ -33,7 +36,9 @@ pub use cursor::{Cursor, CursorKind, InvalidCursor};
 pub use engine::{Engine, PartitionEngine, Stateless, StoredRow};
 pub use error::{Failure, FailureKind, Halt, ReduceError};
 pub use event::{Recorded, Timestamp};
-pub use event_log::{EventLog, LogError, Slice, Undecodable, Wake, Wakers};
+pub use event_log::{Entry, EventLog, LogError, ReadError, Slice, Wake, Wakers};
+pub use event_types::EventTypes;
+pub use events::Events;
 pub use memory::{MemoryLog, MemoryStore};
 pub use observer::{Blocked, Notice, Observer};
 pub use op::{Change, ColumnKind, CustomOp, Key, Op, Ops, Row, RowOp, Table};
@@ -46,6 +51,7 @@ pub use store::{
     CommitError, OpenError, Opened, Opening, PartitionRecord, PartitionWrite, ReducerWrite,
     Revision, Store, StoreError, StoreIdentity, Writer,
 };
+pub use undecodable::{OnUndecodable, Undecodable};
 pub use value::Value;
 pub use waiters::Waiters;
 pub use watermark::Watermark;

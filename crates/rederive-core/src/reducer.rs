@@ -1,6 +1,6 @@
 //! [`Reducer`]: the user's code.
 
-use crate::{Ops, Partitions, Recorded, ReduceError};
+use crate::{EventTypes, OnUndecodable, Ops, Partitions, Recorded, ReduceError, Undecodable};
 
 /// Turns events into changes of derived state. Others call it a projection.
 ///
@@ -63,6 +63,38 @@ pub trait Reducer: Send + Sync + 'static {
     /// start.
     fn version(&self) -> u32 {
         1
+    }
+
+    /// The types of events that concern this reducer. Asked once, at the registration.
+    ///
+    /// All others are ignored, whatever [`partition`](Self::partition) would say of them. A log that
+    /// stores the type of an event beside it neither reads nor decodes them for this reducer, so
+    /// that they cost next to nothing and cannot be undecodable. The names are those of
+    /// [`EventLog::event_type`](crate::EventLog::event_type); a log that knows no types serves every
+    /// event.
+    fn event_types(&self) -> EventTypes {
+        EventTypes::All
+    }
+
+    /// Decides what becomes of an event that cannot be decoded, from what is known of it. A panic
+    /// here counts as [`OnUndecodable::Block`].
+    ///
+    /// ```
+    /// # use rederive_core::{OnUndecodable, Undecodable};
+    /// # struct Accounts;
+    /// # impl Accounts {
+    /// // Within `impl Reducer for Accounts`, whose log has a stream per account:
+    /// fn on_undecodable(&self, event: &Undecodable) -> OnUndecodable {
+    ///     match &event.stream {
+    ///         Some(account) => OnUndecodable::Partitions(account.as_ref().into()),
+    ///         None => OnUndecodable::Block,
+    ///     }
+    /// }
+    /// # }
+    /// ```
+    fn on_undecodable(&self, event: &Undecodable) -> OnUndecodable {
+        let _ = event;
+        OnUndecodable::Block
     }
 
     /// The partitions that the event belongs to.

@@ -2,9 +2,14 @@
 
 mod faults;
 
-use std::sync::{Arc, Weak};
+use std::{
+    borrow::Cow,
+    sync::{Arc, Weak},
+};
 
-use rederive_core::{Cursor, CursorKind, EventLog, LogError, Recorded, Slice, Undecodable, Wake};
+use rederive_core::{
+    Cursor, CursorKind, EventLog, EventTypes, LogError, ReadError, Recorded, Slice, Wake,
+};
 
 pub use faults::{LogFault, LogFaults};
 
@@ -57,24 +62,38 @@ impl<L: EventLog> EventLog for FaultyLog<L> {
     }
 
     fn fetch(&self, after: &Cursor, limit: usize) -> Result<Slice<Self::Event>, LogError> {
-        let limit = self.faults.at_fetch(limit)?;
-        let mut slice = self.inner.fetch(after, limit)?;
-        let broken = slice.events.iter().position(|event| self.faults.is_broken(&event.cursor));
-        if let Some(index) = broken {
-            let rest = slice.events.split_off(index);
-            slice.end = slice.events.last().map_or(after, |event| &event.cursor).clone();
-            slice.at_head = false;
-            slice.undecodable = rest.first().map(|event| undecodable(&event.cursor));
-        }
+        self.fetch_types(after, limit, &EventTypes::All)
+    }
+
+    fn fetch_types(
+        &self,
+        after: &Cursor,
+        limit: usize,
+        types: &EventTypes,
+    ) -> Result<Slice<Self::Event>, LogError> {
+        let limit = self.faults.at_fetch(limit, types)?;
+        let mut slice = self.inner.fetch_types(after, limit, types)?;
+        slice.events.retain(|event| match self.faults.broken(&event.cursor) {
+            None => true,
+            Some(broken) => {
+                slice.undecodable.push(broken);
+                false
+            }
+        });
+        slice.undecodable.sort_by(|a, b| a.cursor.cmp(&b.cursor));
         Ok(slice)
     }
 
-    fn find(&self, cursor: &Cursor) -> Result<Option<Recorded<Self::Event>>, LogError> {
+    fn event_type<'e>(&self, event: &'e Self::Event) -> Option<Cow<'e, str>> {
+        self.inner.event_type(event)
+    }
+
+    fn find(&self, cursor: &Cursor) -> Result<Option<Recorded<Self::Event>>, ReadError> {
         self.faults.at_read()?;
-        if self.faults.is_broken(cursor) {
-            return Err(LogError::new(undecodable(cursor)));
+        match self.faults.broken(cursor) {
+            Some(broken) => Err(broken.into()),
+            None => self.inner.find(cursor),
         }
-        self.inner.find(cursor)
     }
 
     fn head(&self) -> Result<Cursor, LogError> {
@@ -100,10 +119,6 @@ impl<L> Clone for FaultyLog<L> {
             forward: Arc::clone(&self.forward),
         }
     }
-}
-
-fn undecodable(cursor: &Cursor) -> Undecodable {
-    Undecodable { cursor: cursor.clone(), message: "scripted: it is broken".to_owned() }
 }
 
 #[cfg(test)]

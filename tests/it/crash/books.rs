@@ -73,7 +73,7 @@ impl Books {
         let db = Database::open(database).expect("the database opens");
         let log = db.event_log::<Event>();
         let events = log.fetch(&Cursor::Start, usize::MAX).expect("the log is readable");
-        assert_eq!(events.undecodable, None);
+        assert_eq!(events.undecodable, []);
         let tables = db.read(|conn| {
             let accounts = accounts::table.order(accounts::id).load::<Account>(conn)?;
             let by_key = (entries::account, entries::cursor);

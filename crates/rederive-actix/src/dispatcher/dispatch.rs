@@ -3,13 +3,12 @@
 use std::{sync::Arc, time::Instant};
 
 use actix::{Actor, Addr, AsyncContext, Context, Handler};
-use rederive_core::{Blocked, Cursor, Delivery, Notice, PartitionId, Slice, Undecodable};
+use rederive_core::{Blocked, Cursor, Delivery, Entry, Notice, PartitionId, Slice};
 
-use super::{Dispatcher, Links, Phase, flow::Dispatched, index_of};
+use super::{Dispatcher, Links, Phase, flow::Dispatched};
 use crate::{
     message::{Deliver, Fetched, Passivate},
     partition_dispatcher::{Begin, PartitionDispatcher, partitions_of},
-    waiter::Outcome,
 };
 
 impl<E: Send + Sync + 'static> Handler<Fetched<E>> for Dispatcher<E> {
@@ -46,26 +45,35 @@ impl<E: Send + Sync + 'static> Handler<Fetched<E>> for Dispatcher<E> {
 impl<E: Send + Sync + 'static> Dispatcher<E> {
     /// Hands each partition its events of the slice. Returns why it could not go to the slice's end.
     fn dispatch(&mut self, slice: &Arc<Slice<E>>, ctx: &Context<Self>) -> Option<Blocked> {
-        let undecodable =
-            |undecodable: &Undecodable| Blocked::Undecodable(Undecodable::clone(undecodable));
-        let mut blocked = slice.undecodable.as_ref().map(undecodable);
-        let (mut to, mut end) = (slice.events.len(), slice.end.clone());
+        let mut blocked = None;
+        let mut end = slice.end.clone();
         let mut touched: Vec<PartitionId> = Vec::new();
         let mut deliveries = 0;
         let (links, watermark) = (&self.links, self.flow.watermark.cursor());
         let from = slice.events.partition_point(|event| event.cursor <= self.flow.position);
-        for (index, event) in slice.events.iter().enumerate().skip(from) {
-            let partitions = match partitions_of(&*links.engine, event) {
-                Ok(partitions) => partitions,
-                Err(message) => {
-                    to = index;
-                    let before = index.checked_sub(1).map(|i| &slice.events[i].cursor);
-                    end = before.unwrap_or(&self.flow.position).max(&self.flow.position).clone();
-                    let cursor = event.cursor.clone();
-                    blocked = Some(Blocked::PartitionPanicked { cursor, message });
+        let mut to = from;
+        let mut before = &self.flow.position;
+        for entry in slice.entries(&self.flow.position) {
+            let routed = match entry {
+                Entry::Event(index, event) => match partitions_of(&*links.engine, event) {
+                    Ok(partitions) => Ok((index, &event.cursor, partitions)),
+                    Err(message) => {
+                        let cursor = event.cursor.clone();
+                        Err(Blocked::PartitionPanicked { cursor, message })
+                    }
+                },
+                Entry::Undecodable(_, event) => Err(Blocked::Undecodable(event.clone())),
+            };
+            let (index, cursor, partitions) = match routed {
+                Ok(routed) => routed,
+                Err(reason) => {
+                    end = before.clone();
+                    blocked = Some(reason);
                     break;
                 }
             };
+            before = cursor;
+            to = index + 1;
             let index = u32::try_from(index).unwrap_or(u32::MAX);
             partitions.for_each_distinct(|partition| {
                 if let Some(route) = self.routes.get_mut(&partition) {
@@ -111,10 +119,7 @@ impl<E: Send + Sync + 'static> Dispatcher<E> {
         }
         let position = self.flow.position.clone();
         for (cursor, waiter) in self.future.release(&position) {
-            match index_of(&slice.events, &cursor) {
-                Some(index) => self.attach(waiter, &slice.events[index]),
-                None => waiter.finish(Outcome::Missing),
-            }
+            self.attach_at(waiter, Some(slice), &cursor);
         }
     }
 

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, ops::Range, sync::Arc};
 
-use rederive_core::{Cursor, Recorded, Settles, Slice, Watermark};
+use rederive_core::{Cursor, Settles, Slice, Watermark};
 
 /// The reading side of a dispatcher: position, low watermark, unfinished slices and the window.
 pub(super) struct Flow<E> {
@@ -85,16 +85,9 @@ impl<E> Flow<E> {
         self.slices.get(&number)
     }
 
-    /// The event at this cursor, if it is in an unfinished slice.
-    pub(super) fn find(&self, cursor: &Cursor) -> Option<(Arc<Slice<E>>, usize)> {
-        self.slices.values().find_map(|Dispatched { slice, .. }| {
-            let index = index_of(&slice.events, cursor)?;
-            Some((Arc::clone(slice), index))
-        })
+    /// The unfinished slice that has an event at this cursor.
+    pub(super) fn find(&self, cursor: &Cursor) -> Option<Arc<Slice<E>>> {
+        let mut slices = self.slices.values().map(|dispatched| &dispatched.slice);
+        slices.find(|slice| slice.at(cursor).is_some()).map(Arc::clone)
     }
-}
-
-/// Where the event at this cursor stands among `events`.
-pub(crate) fn index_of<E>(events: &[Recorded<E>], cursor: &Cursor) -> Option<usize> {
-    events.binary_search_by(|event| event.cursor.cmp(cursor)).ok()
 }

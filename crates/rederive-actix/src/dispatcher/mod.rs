@@ -15,7 +15,6 @@ use std::{sync::Arc, time::Duration};
 use actix::{Actor, ActorContext, Addr, AsyncContext, Context, Handler, Running};
 use rederive_core::{Blocked, Cursor, Engine, Notice, Revision, Waiters, event_log::EventLog};
 
-pub(crate) use self::flow::index_of;
 use self::{flow::Flow, group::Grouping, route::Routes};
 use crate::{
     config::Config,

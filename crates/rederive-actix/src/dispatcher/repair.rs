@@ -179,14 +179,16 @@ impl<E: Send + Sync + 'static> Dispatcher<E> {
     ) {
         let Some(going) = self.repairs.going.get_mut(partition) else { return };
         let read_on = slice.end > going.position;
-        if let (false, Some(undecodable)) = (read_on, &slice.undecodable) {
-            let error = Err(RetryError::Undecodable(undecodable.clone()));
-            self.end_repair(partition, &error);
-            return;
-        }
+        let broken = slice
+            .undecodable
+            .iter()
+            .find(|event| event.cursor > going.position && event.cursor <= self.flow.position);
         let mut events: SmallVec<[u32; 4]> = SmallVec::new();
         let from = slice.events.partition_point(|event| event.cursor <= going.position);
-        let to = slice.events.partition_point(|event| event.cursor <= self.flow.position);
+        let to = slice.events.partition_point(|event| {
+            event.cursor <= self.flow.position
+                && broken.is_none_or(|broken| event.cursor < broken.cursor)
+        });
         for index in from..to {
             let mut mine = false;
             if let Ok(partitions) = partitions_of(&*self.links.engine, &slice.events[index]) {
@@ -196,8 +198,17 @@ impl<E: Send + Sync + 'static> Dispatcher<E> {
                 events.push(u32::try_from(index).unwrap_or(u32::MAX));
             }
         }
+        if let (Some(undecodable), true) = (broken, events.is_empty()) {
+            let error = Err(RetryError::Undecodable(undecodable.clone()));
+            self.end_repair(partition, &error);
+            return;
+        }
         // A log that has nothing more has nothing that is held.
-        let end = if read_on { &slice.end } else { &self.flow.position };
+        let end = match (broken, to.checked_sub(1)) {
+            (Some(_), Some(last)) => &slice.events[last].cursor,
+            _ if read_on => &slice.end,
+            _ => &self.flow.position,
+        };
         going.position = end.min(&self.flow.position).clone();
         if events.is_empty() {
             self.read_held(partition, ctx);

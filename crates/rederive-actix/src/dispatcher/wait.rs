@@ -1,7 +1,7 @@
 //! Those who wait: for an event, wherever it is on its way, or for the head of the log.
 
 use actix::{AsyncContext, Context, Handler};
-use rederive_core::{Cursor, Recorded};
+use rederive_core::{Blocked, Cursor, Entry, Recorded, Slice};
 
 use super::{Dispatcher, Phase};
 use crate::{
@@ -43,17 +43,14 @@ impl<E: Send + Sync + 'static> Handler<WaitFor> for Dispatcher<E> {
 impl<E: Send + Sync + 'static> Handler<Found<E>> for Dispatcher<E> {
     type Result = ();
 
-    fn handle(&mut self, Found { cursor, event }: Found<E>, _: &mut Context<Self>) {
+    fn handle(&mut self, Found { cursor, slice }: Found<E>, _: &mut Context<Self>) {
         // Waiters for an earlier cursor, whose answer is still to come, are put back.
         for (wanted, waiter) in self.finding.release(&cursor) {
             if wanted != cursor {
                 self.finding.add(wanted, waiter, Waiter::is_gone);
                 continue;
             }
-            match &event {
-                Some((slice, index)) => self.attach(waiter, &slice.events[*index]),
-                None => waiter.finish(Outcome::Missing),
-            }
+            self.attach_at(waiter, slice.as_deref(), &cursor);
         }
     }
 }
@@ -96,12 +93,24 @@ impl<E: Send + Sync + 'static> Dispatcher<E> {
                 }
                 _ => self.future.add(cursor, waiter, Waiter::is_gone),
             }
-        } else if let Some((slice, index)) = self.flow.find(&cursor) {
-            self.attach(waiter, &slice.events[index]);
+        } else if let Some(slice) = self.flow.find(&cursor) {
+            self.attach_at(waiter, Some(&slice), &cursor);
         } else {
             self.finding.add(cursor.clone(), waiter, Waiter::is_gone);
             let reply = ctx.address().recipient();
             self.links.log_actor.do_send(Find { cursor, reply });
+        }
+    }
+
+    /// Has the waiter wait for what stands at a cursor that has been dispatched.
+    pub(super) fn attach_at(&self, waiter: Waiter, slice: Option<&Slice<E>>, cursor: &Cursor) {
+        match slice.and_then(|slice| slice.at(cursor)) {
+            Some(Entry::Event(_, event)) => self.attach(waiter, event),
+            // It could be decoded when it was dispatched.
+            Some(Entry::Undecodable(_, event)) => {
+                waiter.finish(Outcome::Blocked(Blocked::Undecodable(event.clone())));
+            }
+            None => waiter.finish(Outcome::Missing),
         }
     }
 

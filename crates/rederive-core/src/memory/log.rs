@@ -5,7 +5,9 @@ use std::{
     time::SystemTime,
 };
 
-use crate::{Cursor, CursorKind, EventLog, LogError, Recorded, Slice, Timestamp, Wake, Wakers};
+use crate::{
+    Cursor, CursorKind, EventLog, LogError, ReadError, Recorded, Slice, Timestamp, Wake, Wakers,
+};
 
 /// An event log in memory. Clones share the events.
 ///
@@ -112,10 +114,10 @@ impl<E: Clone + Send + Sync + 'static> EventLog for MemoryLog<E> {
         let to = log.len().min(from.saturating_add(limit));
         let events = log[from..to].to_vec();
         let end = events.last().map_or(after, |event| &event.cursor).clone();
-        Ok(Slice { events, end, at_head: to == log.len(), undecodable: None })
+        Ok(Slice::new(events, end, to == log.len()))
     }
 
-    fn find(&self, cursor: &Cursor) -> Result<Option<Recorded<E>>, LogError> {
+    fn find(&self, cursor: &Cursor) -> Result<Option<Recorded<E>>, ReadError> {
         let log = self.0.events.read().unwrap_or_else(PoisonError::into_inner);
         let found = log.binary_search_by(|event| event.cursor.cmp(cursor));
         Ok(found.ok().map(|index| log[index].clone()))

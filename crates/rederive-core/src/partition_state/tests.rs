@@ -46,7 +46,7 @@ fn delivery(number: u64, events: impl IntoIterator<Item = u64>) -> Delivery<u64>
     let events: Vec<_> = events.into_iter().map(recorded).collect();
     let end = events.last().map(|event| event.cursor.clone()).unwrap_or_default();
     let indices = (0..events.len() as u32).collect();
-    let slice = Slice { events, end, at_head: false, undecodable: None };
+    let slice = Slice::new(events, end, false);
     Delivery { slice: Arc::new(slice), number, events: indices }
 }
 

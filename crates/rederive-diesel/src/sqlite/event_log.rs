@@ -13,7 +13,8 @@ use diesel::{
     sqlite::Sqlite,
 };
 use rederive_core::{
-    Cursor, CursorKind, EventLog, LogError, Recorded, Slice, Timestamp, Undecodable, Wake,
+    Cursor, CursorKind, EventLog, LogError, ReadError, Recorded, Slice, Timestamp, Undecodable,
+    Wake,
 };
 use serde::{Serialize, de::DeserializeOwned};
 use tokio::sync::oneshot;
@@ -172,7 +173,7 @@ where
                 .filter(events::stream_version.gt(after))
                 .order(events::stream_version)
                 .limit(as_i64(limit))
-                .select((events::id, events::time, events::data))
+                .select((events::id, events::stream, events::time, events::data))
                 .load::<Stored<E>>(conn)
         });
         let rows = rows.map_err(LogError::new)?;
@@ -231,27 +232,23 @@ where
                 .filter(events::id.gt(from))
                 .order(events::id)
                 .limit(as_i64(limit))
-                .select((events::id, events::time, events::data))
+                .select((events::id, events::stream, events::time, events::data))
                 .load::<Stored<E>>(conn)
         });
         let rows = rows.map_err(LogError::new)?;
         let all = rows.len() < limit;
-        let mut events = Vec::with_capacity(rows.len());
-        let mut undecodable = None;
+        let end = rows.last().map_or_else(|| after.clone(), |(id, ..)| cursor_of(*id));
+        let mut slice = Slice::new(Vec::with_capacity(rows.len()), end, all);
         for row in rows {
             match recorded(row) {
-                Ok(event) => events.push(event),
-                Err(error) => {
-                    undecodable = Some(error);
-                    break;
-                }
+                Ok(event) => slice.events.push(event),
+                Err(undecodable) => slice.undecodable.push(undecodable),
             }
         }
-        let end = events.last().map_or(after, |event| &event.cursor).clone();
-        Ok(Slice { events, end, at_head: all && undecodable.is_none(), undecodable })
+        Ok(slice)
     }
 
-    fn find(&self, cursor: &Cursor) -> Result<Option<Recorded<E>>, LogError> {
+    fn find(&self, cursor: &Cursor) -> Result<Option<Recorded<E>>, ReadError> {
         let id = id_of(cursor)?;
         if cursor_of(id) != *cursor {
             return Ok(None);
@@ -259,12 +256,12 @@ where
         let row = self.database.read(|conn| {
             events::table
                 .find(id)
-                .select((events::id, events::time, events::data))
+                .select((events::id, events::stream, events::time, events::data))
                 .first::<Stored<E>>(conn)
                 .optional()
         });
         let row = row.map_err(LogError::new)?;
-        row.map(|row| recorded(row).map_err(LogError::new)).transpose()
+        Ok(row.map(recorded).transpose()?)
     }
 
     fn head(&self) -> Result<Cursor, LogError> {
@@ -304,15 +301,16 @@ impl<E> fmt::Debug for SqliteEventLog<E> {
     }
 }
 
-type Stored<E> = (i64, i64, Decoded<E>);
+type Stored<E> = (i64, Option<String>, i64, Decoded<E>);
 
-/// An event decoded straight from SQLite's memory. What the decoder said is data: a row that cannot
-/// be decoded must not hide those before it.
-struct Decoded<E>(Result<E, String>);
+/// An event decoded straight from SQLite's memory. What the decoder said is data, with the text that
+/// it was said of: a row that cannot be decoded must not hide others.
+struct Decoded<E>(Result<E, (String, Arc<str>)>);
 
 impl<E: DeserializeOwned> FromSql<Text, Sqlite> for Decoded<E> {
     fn from_sql(mut text: <Sqlite as Backend>::RawValue<'_>) -> deserialize::Result<Self> {
-        Ok(Self(serde_json::from_str(text.read_text()).map_err(|error| error.to_string())))
+        let text = text.read_text();
+        Ok(Self(serde_json::from_str(text).map_err(|error| (error.to_string(), text.into()))))
     }
 }
 
@@ -324,12 +322,18 @@ impl<E: DeserializeOwned> Queryable<Text, Sqlite> for Decoded<E> {
     }
 }
 
-fn recorded<E>((id, time, Decoded(data)): Stored<E>) -> Result<Recorded<E>, Undecodable> {
-    let cursor = cursor_of(id);
-    match data {
-        Ok(data) => Ok(Recorded { cursor, time: Timestamp::from_micros(time), data }),
-        Err(message) => Err(Undecodable { cursor, message }),
-    }
+fn recorded<E>((id, stream, time, Decoded(data)): Stored<E>) -> Result<Recorded<E>, Undecodable> {
+    let (cursor, time) = (cursor_of(id), Timestamp::from_micros(time));
+    data.map_or_else(
+        |(message, raw)| {
+            let mut undecodable = Undecodable::new(cursor.clone(), message);
+            undecodable.time = Some(time);
+            undecodable.stream = stream.map(Arc::from);
+            undecodable.raw = Some(raw);
+            Err(undecodable)
+        },
+        |data| Ok(Recorded { cursor: cursor.clone(), time, data }),
+    )
 }
 
 fn cursor_of(id: i64) -> Cursor {

@@ -1,11 +1,11 @@
 //! [`LogFaults`]: the script of a faulty log.
 
 use std::{
-    collections::BTreeSet,
+    collections::BTreeMap,
     sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
 };
 
-use rederive_core::{Cursor, LogError, Wake, Wakers};
+use rederive_core::{Cursor, EventTypes, LogError, Undecodable, Wake, Wakers};
 
 use crate::{Gate, Rng, script::Script};
 
@@ -37,11 +37,12 @@ struct State {
     fetch: Script<LogFault>,
     read: Script<()>,
     longest: Option<usize>,
-    broken: BTreeSet<Cursor>,
+    broken: BTreeMap<Cursor, Undecodable>,
     drops_wake_ups: bool,
     dropped_wake_ups: usize,
     chaos: Option<(f64, Rng)>,
     fetches: usize,
+    fetched_types: Vec<EventTypes>,
 }
 
 impl LogFaults {
@@ -68,7 +69,12 @@ impl LogFaults {
 
     /// The event at this cursor cannot be decoded until it is [`mend`](Self::mend)ed.
     pub fn break_event(&self, cursor: impl Into<Cursor>) {
-        self.lock().broken.insert(cursor.into());
+        self.break_event_as(Undecodable::new(cursor.into(), "scripted: it is broken"));
+    }
+
+    /// As [`break_event`](Self::break_event), with all that is to be known of it.
+    pub fn break_event_as(&self, broken: Undecodable) {
+        self.lock().broken.insert(broken.cursor.clone(), broken);
     }
 
     /// The event at this cursor can be decoded again.
@@ -102,6 +108,7 @@ impl LogFaults {
         let mut state = self.lock();
         *state = State {
             fetches: state.fetches,
+            fetched_types: std::mem::take(&mut state.fetched_types),
             dropped_wake_ups: state.dropped_wake_ups,
             ..State::default()
         };
@@ -112,11 +119,17 @@ impl LogFaults {
         self.lock().fetches
     }
 
+    /// The types that each fetch asked for, in order.
+    pub fn fetched_types(&self) -> Vec<EventTypes> {
+        self.lock().fetched_types.clone()
+    }
+
     /// A fetch begins: how many events it may return.
-    pub(super) fn at_fetch(&self, limit: usize) -> Result<usize, LogError> {
+    pub(super) fn at_fetch(&self, limit: usize, types: &EventTypes) -> Result<usize, LogError> {
         let (fault, longest) = {
             let mut state = self.lock();
             state.fetches += 1;
+            state.fetched_types.push(types.clone());
             let scripted = state.fetch.next();
             let random = |(probability, rng): &mut (f64, Rng)| {
                 let fails = rng.chance(*probability);
@@ -145,8 +158,8 @@ impl LogFaults {
         }
     }
 
-    pub(super) fn is_broken(&self, cursor: &Cursor) -> bool {
-        self.lock().broken.contains(cursor)
+    pub(super) fn broken(&self, cursor: &Cursor) -> Option<Undecodable> {
+        self.lock().broken.get(cursor).cloned()
     }
 
     pub(super) fn subscribe(&self, wake: Weak<Wake>) {

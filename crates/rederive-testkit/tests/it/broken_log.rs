@@ -8,7 +8,9 @@ use std::{
     sync::{Condvar, Mutex, PoisonError},
 };
 
-use rederive_core::{Cursor, CursorKind, EventLog, LogError, Recorded, Slice, Timestamp};
+use rederive_core::{
+    Cursor, CursorKind, EventLog, LogError, ReadError, Recorded, Slice, Timestamp,
+};
 use rederive_testkit::conformance::event_log::{LogUnderTest, following};
 
 /// One of its appends becomes visible only when a reader has passed it.
@@ -50,19 +52,19 @@ impl EventLog for FillsGaps {
         }
         self.changed.notify_all();
         let at_head = events.len() < limit;
-        Ok(Slice { events, end, at_head, undecodable: None })
+        Ok(Slice::new(events, end, at_head))
     }
 
-    fn find(&self, _: &Cursor) -> Result<Option<Recorded<u64>>, LogError> {
-        Err(LogError::new("not needed here"))
+    fn find(&self, _: &Cursor) -> Result<Option<Recorded<u64>>, ReadError> {
+        Err(LogError::new("not needed here").into())
     }
 
     fn head(&self) -> Result<Cursor, LogError> {
-        Err(LogError::new("not needed here"))
+        Err(LogError::new("not needed here").into())
     }
 
     fn count(&self, _: &Cursor) -> Result<u64, LogError> {
-        Err(LogError::new("not needed here"))
+        Err(LogError::new("not needed here").into())
     }
 }
 

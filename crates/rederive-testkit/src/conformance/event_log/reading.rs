@@ -2,7 +2,9 @@
 
 #![allow(clippy::expect_used, reason = "a check fails by panicking")]
 
-use rederive_core::{Cursor, CursorKind, EventLog, Recorded};
+use std::collections::BTreeSet;
+
+use rederive_core::{Cursor, CursorKind, EventLog, EventTypes, ReadError, Recorded};
 
 use super::{LogUnderTest, read_all};
 
@@ -18,7 +20,7 @@ pub fn an_empty_log_stands_at_the_start<T: LogUnderTest>(test: T) {
     assert_eq!(log.head(), Ok(Cursor::Start));
     assert_eq!(log.count(&Cursor::Start), Ok(0));
     let slice = log.fetch(&Cursor::Start, 10).expect("it reads");
-    assert!(slice.events.is_empty() && slice.at_head && slice.undecodable.is_none());
+    assert!(slice.events.is_empty() && slice.at_head && slice.undecodable.is_empty());
     assert_eq!(slice.end, Cursor::Start);
     assert!(log.find(&Cursor::Start).expect("it reads").is_none());
 }
@@ -178,28 +180,95 @@ pub fn cursors_of_choice_are_ordered_by_their_kind<T: LogUnderTest>(test: T) {
     }
 }
 
-/// A slice ends before the event and names it, as often as it is read; what is behind it can be
-/// read only by asking for what is behind it.
-pub fn an_undecodable_event_ends_every_slice_before_it<T: LogUnderTest>(test: T) {
+/// It stands in its slice, apart from those that can be decoded; it counts in the limit, and whoever
+/// asks for it is told what it is.
+pub fn an_undecodable_event_is_told_apart_and_hides_no_other<T: LogUnderTest>(test: T) {
     let cursors = test.append(0..6);
     if !test.spoil(&cursors[3]) {
         return;
     }
     let log = test.log();
-    let slice = log.fetch(&Cursor::Start, 10).expect("it reads");
-    assert_eq!(numbers(&test, &slice.events), [0, 1, 2]);
-    assert_eq!(slice.end, cursors[2]);
-    assert!(!slice.at_head, "there are more events");
-    assert_eq!(slice.undecodable.map(|event| event.cursor).as_ref(), Some(&cursors[3]));
     for _ in 0..2 {
-        let slice = log.fetch(&cursors[2], 10).expect("it reads");
-        assert_eq!((slice.events.len(), &slice.end), (0, &cursors[2]));
-        let undecodable = slice.undecodable.expect("it is passed over in silence");
-        assert_eq!(undecodable.cursor, cursors[3]);
-        assert!(!undecodable.message.is_empty());
+        let slice = log.fetch(&Cursor::Start, 10).expect("it reads");
+        assert_eq!(numbers(&test, &slice.events), [0, 1, 2, 4, 5]);
+        assert_eq!((&slice.end, slice.at_head), (&cursors[5], true));
+        let broken: Vec<_> = slice.undecodable.iter().map(|event| &event.cursor).collect();
+        assert_eq!(broken, [&cursors[3]]);
+        assert!(!slice.undecodable[0].message.is_empty());
     }
-    let slice = log.fetch(&Cursor::Start, 3).expect("it reads");
-    assert_eq!((slice.events.len(), &slice.end), (3, &cursors[2]));
-    let slice = log.fetch(&cursors[3], 10).expect("it reads");
-    assert_eq!(numbers(&test, &slice.events), [4, 5]);
+    for (limit, read, end) in [(3, 3, 2), (4, 3, 3), (5, 4, 4)] {
+        let slice = log.fetch(&Cursor::Start, limit).expect("it reads");
+        assert_eq!((slice.events.len(), &slice.end), (read, &cursors[end]), "limit {limit}");
+        assert_eq!(slice.undecodable.len(), usize::from(limit > 3));
+    }
+    let slice = log.fetch(&cursors[2], 1).expect("it reads");
+    assert_eq!((slice.events.len(), slice.undecodable.len()), (0, 1));
+    assert_eq!((&slice.end, slice.at_head), (&cursors[3], false));
+    assert!(matches!(log.find(&cursors[3]), Err(ReadError::Undecodable(_))));
+    assert_eq!(log.head().ok().as_ref(), cursors.last());
+}
+
+/// From the start and from the middle, in slices of any size; an event that cannot be decoded is an
+/// item in its place, and what is appended after the end is found by asking again.
+pub fn the_iterator_reads_what_the_slices_hold<T: LogUnderTest>(test: T) {
+    let cursors = test.append(0..10);
+    let spoilt = test.spoil(&cursors[6]);
+    for (skip, limit) in [(0, 1), (0, 3), (4, 1), (4, 1000), (10, 3)] {
+        let after = if skip == 0 { &Cursor::Start } else { &cursors[skip - 1] };
+        let mut events = test.log().events(after.clone()).in_slices_of(limit);
+        for (index, cursor) in cursors.iter().enumerate().skip(skip) {
+            match events.next() {
+                Some(Ok(event)) => {
+                    assert_eq!((&event.cursor, test.number(&event.data)), (cursor, index as u64));
+                }
+                Some(Err(ReadError::Undecodable(event))) => {
+                    assert!(spoilt && index == 6 && event.cursor == *cursor, "{event}");
+                }
+                Some(Err(ReadError::Log(error))) => panic!("{error}"),
+                None => panic!("it ended before {cursor}"),
+            }
+        }
+        assert!(events.next().is_none());
+        assert_eq!(events.read_up_to(), &cursors[9]);
+    }
+    let mut events = test.log().events(cursors[9].clone());
+    assert!(events.next().is_none());
+    let appended = test.append(10..12);
+    let read: Vec<_> = events.map(|event| event.expect("it reads").cursor).collect();
+    assert_eq!(read, appended);
+}
+
+/// Whatever is left out is of a type that was not wanted, and the slices cover the log all the same.
+pub fn leaving_out_types_leaves_out_nothing_else<T: LogUnderTest>(test: T) {
+    let cursors = test.append(0..30);
+    let log = test.log();
+    let (all, _) = read_all(log, &Cursor::Start, 1000);
+    let names: BTreeSet<String> =
+        all.iter().filter_map(|event| Some(log.event_type(&event.data)?.into_owned())).collect();
+    let wanted: Vec<EventTypes> = std::iter::once(EventTypes::only(Vec::<String>::new()))
+        .chain(names.iter().map(|name| EventTypes::only([name.as_str()])))
+        .chain([EventTypes::only(names.iter().map(String::as_str)), EventTypes::All])
+        .collect();
+    for (types, limit) in wanted.iter().flat_map(|types| [(types, 2), (types, 1000)]) {
+        let (mut at, mut read) = (Cursor::Start, Vec::new());
+        loop {
+            let slice = log.fetch_types(&at, limit, types).expect("it reads");
+            assert!(slice.events.len() <= limit);
+            assert!(
+                slice.events.iter().all(|event| event.cursor > at && event.cursor <= slice.end)
+            );
+            assert!(slice.at_head || slice.end > at, "an empty slice that is not at the head");
+            at = slice.end;
+            read.extend(slice.events.into_iter().map(|event| event.cursor));
+            if slice.at_head {
+                break;
+            }
+        }
+        assert!(read.is_sorted_by(|a, b| a < b));
+        assert!(at >= cursors[29], "{types:?}: it ends at {at}, before the head");
+        let must = all.iter().filter(|event| types.admits(log.event_type(&event.data).as_deref()));
+        for event in must {
+            assert!(read.contains(&event.cursor), "{types:?}: {} is left out", event.cursor);
+        }
+    }
 }
