@@ -60,11 +60,11 @@ impl EventLog for FillsGaps {
     }
 
     fn head(&self) -> Result<Cursor, LogError> {
-        Err(LogError::new("not needed here").into())
+        Err(LogError::new("not needed here"))
     }
 
     fn count(&self, _: &Cursor) -> Result<u64, LogError> {
-        Err(LogError::new("not needed here").into())
+        Err(LogError::new("not needed here"))
     }
 }
 
