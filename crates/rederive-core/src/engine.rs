@@ -6,8 +6,8 @@
 use std::{fmt, sync::Arc};
 
 use crate::{
-    EventTypes, Key, OnUndecodable, PartitionId, Partitions, Recorded, Reducer, Reduction, Table,
-    Undecodable, Value, reduce,
+    Cursor, EventTypes, Key, OnUndecodable, PartitionId, Partitions, Recorded, Reducer, Reduction,
+    Table, Undecodable, Value, reduce,
 };
 
 /// The user's code of one reducer, of whichever kind.
@@ -30,9 +30,14 @@ pub trait Engine: Send + Sync + 'static {
     /// As [`Reducer::partition`].
     fn partition(&self, event: &Self::Event) -> Partitions;
 
-    /// The engine of a partition that begins to reduce. `fresh` says that nothing of it was ever
-    /// committed, so that it has no stored state.
-    fn start(&self, partition: &PartitionId, fresh: bool) -> Box<dyn PartitionEngine<Self::Event>>;
+    /// The engine of a partition that begins to reduce what comes after `cursor`. `fresh` says that
+    /// nothing of it was ever committed, so that it has no stored state.
+    fn start(
+        &self,
+        partition: &PartitionId,
+        cursor: &Cursor,
+        fresh: bool,
+    ) -> Box<dyn PartitionEngine<Self::Event>>;
 }
 
 /// What reduces the events of one partition.
@@ -107,7 +112,7 @@ impl<E: Send + Sync + 'static> Engine for Stateless<E> {
         self.0.partition(event)
     }
 
-    fn start(&self, _: &PartitionId, _: bool) -> Box<dyn PartitionEngine<E>> {
+    fn start(&self, _: &PartitionId, _: &Cursor, _: bool) -> Box<dyn PartitionEngine<E>> {
         Box::new(Self(Arc::clone(&self.0)))
     }
 }

@@ -50,6 +50,8 @@ pub enum FailureKind {
     Panic,
     /// The store rejected the ops: a constraint failed, a statement was wrong.
     Rejected,
+    /// The stored state of a fold cannot be used, so that no event can be folded into it.
+    State,
 }
 
 impl FailureKind {
@@ -59,12 +61,13 @@ impl FailureKind {
             FailureKind::Reduce => "reduce",
             FailureKind::Panic => "panic",
             FailureKind::Rejected => "rejected",
+            FailureKind::State => "state",
         }
     }
 
     /// Reads what [`as_str`](Self::as_str) wrote.
     pub fn parse(stored: &str) -> Option<Self> {
-        [FailureKind::Reduce, FailureKind::Panic, FailureKind::Rejected]
+        [FailureKind::Reduce, FailureKind::Panic, FailureKind::Rejected, FailureKind::State]
             .into_iter()
             .find(|kind| kind.as_str() == stored)
     }
@@ -120,6 +123,7 @@ impl fmt::Display for Halt {
             FailureKind::Reduce => "could not be reduced",
             FailureKind::Panic => "made the reducer panic",
             FailureKind::Rejected => "was rejected by the store",
+            FailureKind::State => "could not be folded",
         };
         write!(f, "the event at cursor {} {what}: {}", self.cursor, self.message)
     }
@@ -164,7 +168,8 @@ mod tests {
 
     #[test]
     fn a_failure_kind_reads_back_as_itself() {
-        for kind in [FailureKind::Reduce, FailureKind::Panic, FailureKind::Rejected] {
+        use FailureKind::{Panic, Reduce, Rejected, State};
+        for kind in [Reduce, Panic, Rejected, State] {
             assert_eq!(FailureKind::parse(kind.as_str()), Some(kind));
         }
         assert_eq!(FailureKind::parse("bored"), None);

@@ -261,7 +261,7 @@ impl<E: Send + Sync + 'static> PartitionState<E> {
     }
 
     fn send(&mut self, commit: PartitionCommit, settles: Settles, batch: Batch<E>) -> Next {
-        let folded = commit.steps.iter().any(|step| step.folded.is_some());
+        let folded = commit.steps.iter().any(|step| step.several.is_some());
         self.in_flight = Some(InFlight {
             events: commit.events(),
             batch: if folded { batch } else { Batch::new() },

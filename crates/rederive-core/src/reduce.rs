@@ -28,15 +28,15 @@ pub type Steps = SmallVec<[Step; 1]>;
 pub struct Step {
     /// The event, or the last of those that were folded.
     pub cursor: Cursor,
-    /// Set if several events were folded.
-    pub folded: Option<Box<Folded>>,
+    /// Set if several events were folded into one change.
+    pub several: Option<Box<Several>>,
     /// Its ops end before this index and begin where those of the step before end.
     pub ops_end: usize,
 }
 
 /// Events that were folded into one change.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Folded {
+pub struct Several {
     /// The first of them.
     pub first: Cursor,
     /// How many they are.
@@ -46,17 +46,17 @@ pub struct Folded {
 impl Step {
     /// The step of one event.
     pub fn of(event: &Cursor, ops_end: usize) -> Self {
-        Self { cursor: event.clone(), folded: None, ops_end }
+        Self { cursor: event.clone(), several: None, ops_end }
     }
 
     /// The first of its events.
     pub fn first(&self) -> &Cursor {
-        self.folded.as_ref().map_or(&self.cursor, |folded| &folded.first)
+        self.several.as_ref().map_or(&self.cursor, |several| &several.first)
     }
 
     /// How many events it covers.
     pub fn events(&self) -> usize {
-        self.folded.as_ref().map_or(1, |folded| folded.events)
+        self.several.as_ref().map_or(1, |several| several.events)
     }
 }
 

@@ -1,6 +1,8 @@
 //! [`Store`] and [`Writer`]: where derived state and progress live.
 
-use crate::{Cursor, CursorKind, FailureKind, Halt, Op, PartitionId};
+use crate::{
+    Cursor, CursorKind, FailureKind, Halt, Op, PartitionId, StateRecord, StoredRow, Value,
+};
 
 /// Where derived state and the progress of reducers live, side by side, so that one transaction can
 /// change both.
@@ -41,6 +43,25 @@ pub trait Store: Send + Sync + 'static {
         after: Option<&PartitionId>,
         limit: usize,
     ) -> Result<Vec<PartitionRecord>, StoreError>;
+
+    /// The rows with these keys, in the order given, each with a value per column of its table;
+    /// `None` where there is none. They show all that was committed before.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the store cannot be read.
+    fn load(&self, rows: &[StoredRow]) -> Result<Vec<Option<Vec<Value>>>, StoreError>;
+
+    /// The states of a reducer that are stored as JSON, in the order of the partitions' ids: up to
+    /// `limit` of those after `after`. [`States`](crate::States) reads them by their type.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the store cannot be read.
+    fn states(
+        &self,
+        reducer: &str,
+        after: Option<&PartitionId>,
+        limit: usize,
+    ) -> Result<Vec<StateRecord>, StoreError>;
 }
 
 /// Brings commits into a store; used by one thread.

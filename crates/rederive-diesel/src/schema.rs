@@ -34,6 +34,15 @@ diesel::table! {
 }
 
 diesel::table! {
+    rederive_states (reducer, id) {
+        reducer -> Text,
+        id -> Text,
+        cursor -> Text,
+        state -> Text,
+    }
+}
+
+diesel::table! {
     rederive_schema (version) {
         version -> BigInt,
     }

@@ -7,8 +7,8 @@ mod writer;
 use std::sync::Arc;
 
 use rederive_core::{
-    OpenError, Opened, Opening, PartitionId, PartitionRecord, Store, StoreError, StoreIdentity,
-    Writer,
+    OpenError, Opened, Opening, PartitionId, PartitionRecord, StateRecord, Store, StoreError,
+    StoreIdentity, StoredRow, Value, Writer,
 };
 
 pub use chaos::StoreChaos;
@@ -73,6 +73,20 @@ impl<S: Store> Store for FaultyStore<S> {
         limit: usize,
     ) -> Result<Vec<PartitionRecord>, StoreError> {
         self.inner.halted(reducer, after, limit)
+    }
+
+    fn load(&self, rows: &[StoredRow]) -> Result<Vec<Option<Vec<Value>>>, StoreError> {
+        self.faults.at_load()?;
+        self.inner.load(rows)
+    }
+
+    fn states(
+        &self,
+        reducer: &str,
+        after: Option<&PartitionId>,
+        limit: usize,
+    ) -> Result<Vec<StateRecord>, StoreError> {
+        self.inner.states(reducer, after, limit)
     }
 }
 

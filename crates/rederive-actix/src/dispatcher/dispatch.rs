@@ -150,7 +150,7 @@ impl<E: Send + Sync + 'static> Links<E> {
         begin: Begin,
     ) -> Addr<PartitionDispatcher<E>> {
         let (reducer, id) = (Arc::clone(&self.name), partition.clone());
-        let engine = self.engine.start(&partition, cursor == Cursor::Start);
+        let engine = self.engine.start(&partition, &cursor, cursor == Cursor::Start);
         self.observers.tell(&Notice::Activated { reducer, partition: id });
         PartitionDispatcher::new(
             ctx.address(),

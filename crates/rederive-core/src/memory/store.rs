@@ -8,8 +8,8 @@ use std::{
 use super::rows::{Rows, Undo};
 use crate::{
     CommitError, Cursor, FailureKind, Key, Op, OpenError, Opened, Opening, PartitionId,
-    PartitionRecord, ReducerWrite, Store, StoreError, StoreIdentity, Table, Value, Writer,
-    store::Revision,
+    PartitionRecord, ReducerWrite, StateRecord, Store, StoreError, StoreIdentity, StoredRow, Table,
+    Value, Writer, fold::STATES, store::Revision,
 };
 
 /// A store in memory. Clones share the rows.
@@ -114,6 +114,34 @@ impl Store for MemoryStore {
         let halted = reducer.partitions.values().filter(|row| row.halt.is_some());
         let later = halted.filter(|row| after.is_none_or(|after| row.partition > *after));
         Ok(later.take(limit).cloned().collect())
+    }
+
+    fn load(&self, rows: &[StoredRow]) -> Result<Vec<Option<Vec<Value>>>, StoreError> {
+        let state = self.lock();
+        Ok(rows.iter().map(|row| state.rows.get(row.table, &row.key).cloned()).collect())
+    }
+
+    fn states(
+        &self,
+        reducer: &str,
+        after: Option<&PartitionId>,
+        limit: usize,
+    ) -> Result<Vec<StateRecord>, StoreError> {
+        let state = self.lock();
+        let of_reducer = state.rows.all(&STATES).filter_map(|row| match &row[..] {
+            [Value::Text(of), Value::Text(id), Value::Text(cursor), Value::Text(state)]
+                if of == reducer =>
+            {
+                Some((PartitionId::from(id), cursor, state))
+            }
+            _ => None,
+        });
+        let later = of_reducer.filter(|(id, ..)| after.is_none_or(|after| id > after)).take(limit);
+        let record = |(partition, cursor, state): (_, &String, &String)| {
+            let cursor = Cursor::decode(cursor).map_err(StoreError::new)?;
+            Ok(StateRecord { partition, cursor, state: state.clone() })
+        };
+        later.map(record).collect()
     }
 }
 

@@ -43,7 +43,14 @@ const STEPS: [&str; 1] = [
         PRIMARY KEY (reducer, id)
     ) STRICT, WITHOUT ROWID;
     CREATE INDEX rederive_partitions_halted
-        ON rederive_partitions (reducer, id) WHERE halt_cursor IS NOT NULL;",
+        ON rederive_partitions (reducer, id) WHERE halt_cursor IS NOT NULL;
+    CREATE TABLE rederive_states (
+        reducer TEXT NOT NULL,
+        id TEXT NOT NULL,
+        cursor TEXT NOT NULL,
+        state TEXT NOT NULL,
+        PRIMARY KEY (reducer, id)
+    ) STRICT, WITHOUT ROWID;",
 ];
 
 /// The version that [`upgrade`] leads to.

@@ -10,6 +10,7 @@ mod rows;
 mod introspect;
 mod execute;
 mod progress;
+mod states;
 mod store;
 mod appender;
 pub mod event_log;

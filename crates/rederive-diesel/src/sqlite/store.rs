@@ -5,7 +5,8 @@ use std::sync::PoisonError;
 use diesel::{connection::SimpleConnection, result::Error, sqlite::SqliteConnection};
 use rederive_core::{
     CommitError, Cursor, FailureKind, OpenError, Opened, Opening, PartitionId, PartitionRecord,
-    ReducerWrite, Revision, Store, StoreError, StoreIdentity, Writer, error::panic_message,
+    ReducerWrite, Revision, StateRecord, Store, StoreError, StoreIdentity, StoredRow, Value,
+    Writer, error::panic_message,
 };
 
 use super::{
@@ -14,7 +15,7 @@ use super::{
     execute::{self, StepError},
     fault::Fault,
     introspect::{Catalog, Introspect},
-    progress,
+    progress, states,
 };
 use crate::plan::{PlanError, Planner};
 
@@ -88,6 +89,20 @@ impl Store for SqliteStore {
     ) -> Result<Vec<PartitionRecord>, StoreError> {
         let page = Some((after.map(PartitionId::as_str), limit));
         self.0.read(|conn| progress::records(conn, reducer, page)).map_err(StoreError::new)
+    }
+
+    fn load(&self, rows: &[StoredRow]) -> Result<Vec<Option<Vec<Value>>>, StoreError> {
+        self.0.read(|conn| states::load(conn, rows)).map_err(StoreError::new)
+    }
+
+    fn states(
+        &self,
+        reducer: &str,
+        after: Option<&PartitionId>,
+        limit: usize,
+    ) -> Result<Vec<StateRecord>, StoreError> {
+        let after = after.map(PartitionId::as_str);
+        self.0.read(|conn| states::page(conn, reducer, after, limit)).map_err(StoreError::new)
     }
 }
 

@@ -7,6 +7,7 @@ pub mod changes;
 pub mod committing;
 pub mod fencing;
 pub mod halting;
+pub mod loading;
 pub mod opening;
 pub mod recording;
 pub mod sequences;
@@ -165,6 +166,11 @@ pub fn all<T: StoreUnderTest>() -> Vec<Check<T>> {
         sequences::an_op_is_judged_by_the_rows_as_the_ops_before_it_left_them,
         sequences::many_rows_of_many_tables_change_in_one_write,
         sequences::any_ops_lead_to_the_rows_they_should,
+        loading::rows_are_loaded_in_the_order_asked_for,
+        loading::a_row_is_loaded_as_it_is,
+        loading::a_state_is_stored_replaced_and_removed,
+        loading::states_are_listed_in_order_page_by_page,
+        loading::a_state_of_another_type_is_an_error,
         values::values_of_every_kind_are_stored_as_they_are,
         values::null_is_a_value,
         values::keys_of_any_text_are_told_apart,

@@ -11,6 +11,8 @@ pub struct StoreChaos {
     pub writer: f64,
     /// [`Writer::revision`](rederive_core::Writer::revision) fails.
     pub revision: f64,
+    /// [`Store::load`](rederive_core::Store::load) fails.
+    pub load: f64,
     /// [`CommitFault::Transient`].
     pub transient: f64,
     /// [`CommitFault::InDoubtDone`].
@@ -30,6 +32,7 @@ impl StoreChaos {
             open: probability,
             writer: probability,
             revision: probability,
+            load: probability,
             transient: probability,
             in_doubt_done: probability,
             in_doubt_lost: probability,

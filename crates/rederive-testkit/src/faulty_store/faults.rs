@@ -46,6 +46,8 @@ pub struct StoreCounts {
     pub rejected: usize,
     /// Calls of `revision`.
     pub revisions: usize,
+    /// Calls of `load`.
+    pub loads: usize,
     /// Commits that are running now.
     pub running: usize,
     /// The most commits that ran at once.
@@ -67,6 +69,7 @@ struct State {
     open: Script<()>,
     writer: Script<()>,
     revision: Script<()>,
+    load: Script<Option<Gate>>,
     commit: Script<CommitFault>,
     rejections: Vec<Box<Rejects>>,
     chaos: Option<(StoreChaos, Rng)>,
@@ -92,6 +95,17 @@ impl StoreFaults {
     pub fn fail_revision(&self, times: usize) {
         let mut state = self.lock();
         (0..times).for_each(|_| state.revision.push(0, ()));
+    }
+
+    /// The next `times` calls of `load` fail.
+    pub fn fail_load(&self, times: usize) {
+        let mut state = self.lock();
+        (0..times).for_each(|_| state.load.push(0, None));
+    }
+
+    /// The next call of `load` begins only when the gate is open.
+    pub fn stall_load(&self, gate: Gate) {
+        self.lock().load.push(0, Some(gate));
     }
 
     /// The fault befalls the next commit after those that have a fault scripted.
@@ -180,6 +194,23 @@ impl StoreFaults {
         let scripted = state.revision.next().is_some();
         let fails = scripted || state.strikes(|chaos| chaos.revision);
         self.answer(state, fails, "it does not tell a revision")
+    }
+
+    pub(super) fn at_load(&self) -> Result<(), StoreError> {
+        let mut state = self.lock();
+        state.counts.loads += 1;
+        match state.load.next() {
+            Some(Some(gate)) => {
+                drop(state);
+                self.0.changed.notify_all();
+                gate.pass();
+                Ok(())
+            }
+            scripted => {
+                let fails = scripted.is_some() || state.strikes(|chaos| chaos.load);
+                self.answer(state, fails, "it cannot be read")
+            }
+        }
     }
 
     /// A commit begins: what befalls it. It is over when the returned guard is dropped.
