@@ -108,7 +108,7 @@ mod tests {
         Ledger.reduce(&event, &mut ops).unwrap();
         let row = |op: Op| match op {
             Op::Row(op) => (op.table.name, op.key.to_vec(), op.change),
-            Op::Custom(op) => panic!("{op:?}"),
+            other => panic!("{other}"),
         };
         ops.into_vec().into_iter().map(row).collect()
     }

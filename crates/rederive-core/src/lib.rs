@@ -43,7 +43,10 @@ pub use events::Events;
 pub use fold::{Fold, Folded, JsonState, StateError, StateForm, StateRecord, States};
 pub use memory::{MemoryLog, MemoryStore};
 pub use observer::{Blocked, Notice, Observer};
-pub use op::{Change, ColumnKind, CustomOp, Key, Op, Ops, Row, RowOp, Table};
+pub use op::{
+    Change, ChangeError, ColumnKind, CustomOp, Json, Key, Op, Ops, Row, RowFn, RowOp, Table,
+    WhereOp,
+};
 pub use partition::{PartitionId, Partitions};
 pub use partition_state::{Delivery, Next, PartitionState, Settles};
 pub use reduce::{Reduction, Step, Steps, reduce};

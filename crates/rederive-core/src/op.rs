@@ -1,82 +1,42 @@
 //! [`Op`]s: the changes a reducer emits, as data.
 //!
-//! An op says what should become of one row, not how: a store merges the ops of many partitions
-//! and turns them into few statements. What data cannot say is said by a [`CustomOp`].
+//! An op says what should become of one row, or of all rows with certain values, not how: a store
+//! merges the ops of many partitions and turns them into few statements. What data cannot say is said
+//! by a [`CustomOp`].
+
+mod table;
+mod change;
+mod row_fn;
+mod json;
+mod apply;
+mod check;
+mod text;
 
 use std::{any::Any, fmt, sync::Arc};
 
 use smallvec::SmallVec;
 
+pub use apply::ChangeError;
+pub use change::Change;
+pub use json::Json;
+pub use row_fn::RowFn;
+pub use table::{ColumnKind, Table};
+
 use crate::{PartitionId, ReduceError, Value};
-
-/// The name, columns and primary key of a table that ops change.
-///
-/// Stores tell tables apart by name; keep one `static` per table.
-///
-/// ```
-/// use rederive_core::{ColumnKind::{BigInt, Text}, Table};
-///
-/// static ACCOUNTS: Table = Table::new("accounts", &[("id", Text), ("balance", BigInt)], &[0]);
-/// assert_eq!(ACCOUNTS.column("balance"), Some(1));
-/// ```
-#[derive(Debug, PartialEq, Eq, Hash)]
-pub struct Table {
-    /// The table's name.
-    pub name: &'static str,
-    /// The columns' names and kinds.
-    pub columns: &'static [(&'static str, ColumnKind)],
-    /// The columns of the primary key, as indices into [`columns`](Self::columns).
-    pub key: &'static [usize],
-}
-
-/// What a column holds, as far as a store has to know.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum ColumnKind {
-    /// A truth value.
-    Bool,
-    /// An integer of 16 bits.
-    SmallInt,
-    /// An integer of 32 bits.
-    Integer,
-    /// An integer of 64 bits.
-    BigInt,
-    /// A floating-point number of 32 bits.
-    Float,
-    /// A floating-point number of 64 bits.
-    Double,
-    /// Text.
-    Text,
-    /// Bytes.
-    Binary,
-}
-
-impl Table {
-    /// A table; `key` holds indices into `columns`.
-    pub const fn new(
-        name: &'static str,
-        columns: &'static [(&'static str, ColumnKind)],
-        key: &'static [usize],
-    ) -> Self {
-        Self { name, columns, key }
-    }
-
-    /// The index of the column of that name.
-    pub fn column(&self, name: &str) -> Option<usize> {
-        self.columns.iter().position(|(column, _)| *column == name)
-    }
-}
 
 /// The values of a primary key, in the order of [`Table::key`].
 pub type Key = SmallVec<[Value; 1]>;
 
-/// Values of columns outside the primary key, as (index into [`Table::columns`], value).
+/// Values of columns, as (index into [`Table::columns`], value).
 pub type Row = Vec<(usize, Value)>;
 
-/// One change that a reducer emits.
+/// One change that a reducer emits. Its [`Display`](fmt::Display) is for people.
 #[derive(Clone, Debug)]
 pub enum Op {
     /// A change of one row.
     Row(RowOp),
+    /// A change of all rows that have certain values.
+    Where(WhereOp),
     /// Something only one kind of store understands.
     Custom(Arc<dyn CustomOp>),
 }
@@ -92,22 +52,21 @@ pub struct RowOp {
     pub change: Change,
 }
 
-/// What becomes of a row.
+/// A change of every row whose columns hold these values; of none, when there is no such row.
+///
+/// It comes in order with the other ops of its partition on the table. Rows that another partition
+/// makes or changes in the same transaction may be met before or after that: which, is not defined.
+/// So the values should be such that only rows of its own partition have them.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Change {
-    /// A new row; columns not named take their defaults. Rejected when the key exists.
-    Insert(Row),
-    /// A new row, or nothing when the key exists.
-    InsertNew(Row),
-    /// A new row, or new values for the named columns of the row that exists.
-    Upsert(Row),
-    /// New values for the named columns. Rejected when no row has the key.
-    Update(Row),
-    /// Adds the number to the column; `NULL` counts as zero. Rejected when no row has the key and
-    /// when an integer column would overflow.
-    Increment(usize, Value),
-    /// No row with this key any more; nothing when there was none.
-    Delete,
+pub struct WhereOp {
+    /// The table.
+    pub table: &'static Table,
+    /// What the columns must hold, all of them. `NULL` is what a column without a value holds.
+    /// Columns of the key may be among them.
+    pub filter: Row,
+    /// What becomes of each such row: an [`Update`](Change::Update), an
+    /// [`Increment`](Change::Increment) or a [`Delete`](Change::Delete).
+    pub change: Change,
 }
 
 /// An op that only one kind of store understands, such as a Diesel statement.
@@ -140,12 +99,9 @@ impl Ops {
     /// Adds an op.
     ///
     /// # Errors
-    /// [`ReduceError`] when the op does not fit its table: a key of the wrong length, a column that
-    /// does not exist or is part of the key.
+    /// [`ReduceError`] when the op does not fit its table, as [`Op::check`] says; it was not added.
     pub fn push(&mut self, op: Op) -> Result<(), ReduceError> {
-        if let Op::Row(row) = &op {
-            row.check()?;
-        }
+        op.check()?;
         self.list.push(op);
         Ok(())
     }
@@ -163,6 +119,19 @@ impl Ops {
         self.push(Op::Row(RowOp { table, key: key.into_iter().collect(), change }))
     }
 
+    /// Adds a change of the rows of `table` whose columns hold the values of `filter`.
+    ///
+    /// # Errors
+    /// As for [`push`](Self::push).
+    pub fn change_where(
+        &mut self,
+        table: &'static Table,
+        filter: Row,
+        change: Change,
+    ) -> Result<(), ReduceError> {
+        self.push(Op::Where(WhereOp { table, filter, change }))
+    }
+
     /// The ops so far.
     pub fn as_slice(&self) -> &[Op] {
         &self.list
@@ -178,79 +147,5 @@ impl Ops {
     }
 }
 
-impl RowOp {
-    fn check(&self) -> Result<(), ReduceError> {
-        let table = self.table;
-        if self.key.len() != table.key.len() {
-            return Err(ReduceError::new(format!(
-                "the key of table {} has {} columns, but the op gives {} values",
-                table.name,
-                table.key.len(),
-                self.key.len()
-            )));
-        }
-        let fits = |column: usize| {
-            if table.columns.get(column).is_none() {
-                Err(ReduceError::new(format!("table {} has no column {column}", table.name)))
-            } else if table.key.contains(&column) {
-                Err(ReduceError::new(format!(
-                    "column {} of table {} is part of its key and cannot be changed by an op; \
-                     delete the row and insert another",
-                    table.columns[column].0, table.name
-                )))
-            } else {
-                Ok(())
-            }
-        };
-        match &self.change {
-            Change::Insert(row)
-            | Change::InsertNew(row)
-            | Change::Upsert(row)
-            | Change::Update(row) => row.iter().try_for_each(|(column, _)| fits(*column)),
-            Change::Increment(column, by) => {
-                fits(*column)?;
-                match by {
-                    Value::Integer(_) | Value::Float(_) => Ok(()),
-                    other => Err(ReduceError::new(format!(
-                        "column {} of table {} cannot be incremented by {other}: not a number",
-                        table.columns[*column].0, table.name
-                    ))),
-                }
-            }
-            Change::Delete => Ok(()),
-        }
-    }
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    static POINTS: Table = Table::new(
-        "points",
-        &[("x", ColumnKind::BigInt), ("y", ColumnKind::BigInt), ("name", ColumnKind::Text)],
-        &[0, 1],
-    );
-
-    fn refusal(key: &[i64], change: Change) -> String {
-        let mut ops = Ops::new("p".into());
-        let key: Vec<Value> = key.iter().copied().map(Value::from).collect();
-        let error = ops.change(&POINTS, key, change).expect_err("the op was accepted");
-        assert!(ops.as_slice().is_empty());
-        error.to_string()
-    }
-
-    #[test]
-    fn an_op_that_does_not_fit_its_table_is_refused_with_the_table_named() {
-        assert_eq!(
-            refusal(&[1], Change::Delete),
-            "the key of table points has 2 columns, but the op gives 1 values"
-        );
-        assert_eq!(
-            refusal(&[1, 2], Change::Update(vec![(3, Value::Null)])),
-            "table points has no column 3"
-        );
-        assert!(refusal(&[1, 2], Change::Update(vec![(1, 5.into())])).contains("part of its key"));
-        assert!(refusal(&[1, 2], Change::Increment(2, "one".into())).contains("not a number"));
-    }
-}
+mod tests;

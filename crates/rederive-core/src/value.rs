@@ -2,6 +2,8 @@
 
 use std::{cmp::Ordering, fmt, hash::Hash, hash::Hasher};
 
+use crate::ColumnKind;
+
 /// One value of a column, as ops carry it.
 ///
 /// Floats compare by IEEE 754 total order, so that values can be keys of maps; `NaN` equals itself.
@@ -23,6 +25,31 @@ pub enum Value {
 }
 
 impl Value {
+    /// Whether SQL's `IS` holds: numbers are compared by what they amount to, and `NULL` is `NULL`.
+    #[allow(clippy::cast_precision_loss, reason = "a float column has a float's precision")]
+    pub(crate) fn is_same_in_sql(&self, other: &Value) -> bool {
+        match (self, other) {
+            (Value::Float(a), Value::Float(b)) => a == b,
+            (Value::Float(a), Value::Integer(b)) | (Value::Integer(b), Value::Float(a)) => {
+                *a == *b as f64
+            }
+            _ => self == other,
+        }
+    }
+
+    /// The value as a column of this kind holds it: databases store truth values as numbers, and
+    /// whole numbers in columns of floats as floats. What does not belong into such a column stays as
+    /// it is.
+    #[must_use]
+    #[allow(clippy::cast_precision_loss, reason = "a float column has a float's precision")]
+    pub fn read_as(self, kind: ColumnKind) -> Value {
+        match self {
+            Value::Integer(number) if kind.is_float() => Value::Float(number as f64),
+            Value::Integer(number @ (0 | 1)) if kind == ColumnKind::Bool => Value::Bool(number == 1),
+            other => other,
+        }
+    }
+
     fn rank(&self) -> u8 {
         match self {
             Value::Null => 0,

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use crate::{Change, ColumnKind, Key, Row, RowOp, Table, Value};
+use crate::{Change, ChangeError, Key, Op, Row, Table, Value};
 
 /// Rows by table and key.
 #[derive(Default)]
@@ -21,35 +21,31 @@ impl Rows {
         self.0.get(table.name).into_iter().flat_map(BTreeMap::values)
     }
 
-    /// Applies one op and notes how to undo it. An error leaves the row as it was.
-    pub(super) fn apply(&mut self, op: &RowOp, undo: &mut Undo) -> Result<(), String> {
-        let RowOp { table, key, change } = op;
-        let row = self.get(table, key);
-        let new = match (change, row) {
-            (Change::Insert(_), Some(_)) => {
-                return Err(format!(
-                    "table {} already has a row with key {}",
-                    table.name,
-                    key_text(key)
-                ));
+    /// Applies one op and notes how to undo it. An error may leave some of it done and noted.
+    pub(super) fn apply(&mut self, op: &Op, undo: &mut Undo) -> Result<(), ChangeError> {
+        op.check().map_err(ChangeError::rejected)?;
+        match op {
+            Op::Row(op) => self.change(op.table, &op.key, &op.change, undo),
+            Op::Where(op) => {
+                for key in self.keys_where(op.table, &op.filter) {
+                    self.change(op.table, &key, &op.change, undo)?;
+                }
+                Ok(())
             }
-            (Change::Update(_) | Change::Increment(..), None) => {
-                return Err(format!("table {} has no row with key {}", table.name, key_text(key)));
+            Op::Custom(op) => {
+                Err(ChangeError::rejected(format!("the memory store cannot run {op:?}")))
             }
-            (Change::InsertNew(_), Some(_)) => return Ok(()),
-            (Change::Insert(values) | Change::InsertNew(values) | Change::Upsert(values), None) => {
-                Some(set(blank(table, key), values))
-            }
-            (Change::Upsert(values) | Change::Update(values), Some(row)) => {
-                Some(set(row.clone(), values))
-            }
-            (Change::Increment(column, by), Some(row)) => {
-                let mut row = row.clone();
-                row[*column] = add(table, *column, &row[*column], by)?;
-                Some(row)
-            }
-            (Change::Delete, _) => None,
-        };
+        }
+    }
+
+    fn change(
+        &mut self,
+        table: &'static Table,
+        key: &Key,
+        change: &Change,
+        undo: &mut Undo,
+    ) -> Result<(), ChangeError> {
+        let new = change.apply(table, key, self.get(table, key).map(Vec::as_slice))?;
         let rows = self.0.entry(table.name).or_default();
         let old = match new {
             Some(row) => rows.insert(key.clone(), row),
@@ -57,6 +53,14 @@ impl Rows {
         };
         undo.0.push((table, key.clone(), old));
         Ok(())
+    }
+
+    fn keys_where(&self, table: &'static Table, filter: &Row) -> Vec<Key> {
+        let rows = self.0.get(table.name).into_iter().flatten();
+        let selected = rows.filter(|(_, row)| {
+            filter.iter().all(|(column, value)| row[*column].is_same_in_sql(value))
+        });
+        selected.map(|(key, _)| key.clone()).collect()
     }
 
     /// Takes back all changes noted.
@@ -69,50 +73,4 @@ impl Rows {
             };
         }
     }
-}
-
-fn blank(table: &Table, key: &Key) -> Vec<Value> {
-    let mut row = vec![Value::Null; table.columns.len()];
-    for (column, value) in table.key.iter().zip(key) {
-        row[*column] = value.clone();
-    }
-    row
-}
-
-fn set(mut row: Vec<Value>, values: &Row) -> Vec<Value> {
-    for (column, value) in values {
-        row[*column] = value.clone();
-    }
-    row
-}
-
-fn add(table: &Table, column: usize, value: &Value, by: &Value) -> Result<Value, String> {
-    let (name, kind) = table.columns[column];
-    let zero = match kind {
-        ColumnKind::Float | ColumnKind::Double => Value::Float(0.0),
-        _ => Value::Integer(0),
-    };
-    let value = if *value == Value::Null { &zero } else { value };
-    let fits = |sum: &i64| match kind {
-        ColumnKind::SmallInt => i16::try_from(*sum).is_ok(),
-        ColumnKind::Integer => i32::try_from(*sum).is_ok(),
-        _ => true,
-    };
-    #[allow(clippy::cast_precision_loss, reason = "a float column has a float's precision")]
-    match (value, by) {
-        (Value::Integer(value), Value::Integer(by)) => {
-            let sum = value.checked_add(*by).filter(fits).map(Value::Integer);
-            sum.ok_or_else(|| format!("column {name} of table {} overflows", table.name))
-        }
-        (Value::Float(value), Value::Float(by)) => Ok(Value::Float(value + by)),
-        (Value::Float(value), Value::Integer(by)) => Ok(Value::Float(value + *by as f64)),
-        (Value::Integer(value), Value::Float(by)) => Ok(Value::Float(*value as f64 + by)),
-        (value, _) => {
-            Err(format!("column {name} of table {} holds {value}, not a number", table.name))
-        }
-    }
-}
-
-fn key_text(key: &Key) -> String {
-    key.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
 }

@@ -7,7 +7,7 @@ use std::{
 
 use super::rows::{Rows, Undo};
 use crate::{
-    CommitError, Cursor, FailureKind, Key, Op, OpenError, Opened, Opening, PartitionId,
+    ChangeError, CommitError, Cursor, Key, OpenError, Opened, Opening, PartitionId,
     PartitionRecord, ReducerWrite, StateRecord, Store, StoreError, StoreIdentity, StoredRow, Table,
     Value, Writer, fold::STATES, store::Revision,
 };
@@ -54,7 +54,8 @@ impl MemoryStore {
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
-        // Nothing of the user's runs under the lock, and commits undo what they cannot finish.
+        // A panic of the user's that happens under the lock is caught before it gets here, and commits
+        // undo what they cannot finish.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -165,13 +166,9 @@ impl Writer for MemoryStore {
         let mut undo = Undo::default();
         let ops = writes.iter().flat_map(|write| &write.partitions).flat_map(|part| part.ops);
         for op in ops {
-            let applied = match op {
-                Op::Row(op) => rows.apply(op, &mut undo),
-                Op::Custom(op) => Err(format!("the memory store cannot run {op:?}")),
-            };
-            if let Err(message) = applied {
+            if let Err(ChangeError { kind, message }) = rows.apply(op, &mut undo) {
                 rows.undo(undo);
-                return Err(CommitError::Rejected { kind: FailureKind::Rejected, message });
+                return Err(CommitError::Rejected { kind, message });
             }
         }
         for write in writes {

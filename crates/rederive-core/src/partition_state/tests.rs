@@ -70,7 +70,7 @@ fn applied(ops: &[Op]) -> Vec<u64> {
             crate::Value::Integer(id) => id as u64,
             _ => unreachable!("keys are numbers"),
         },
-        Op::Custom(_) => unreachable!("there are no custom ops"),
+        other => unreachable!("no reducer here emits {other}"),
     };
     ops.iter().map(event).collect()
 }

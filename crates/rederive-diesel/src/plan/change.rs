@@ -15,8 +15,13 @@ pub(crate) enum Kind {
     Insert,
     InsertNew,
     Upsert,
+    /// An upsert of a row that perhaps could not be inserted.
+    Merge,
+    Replace,
     /// Sets and adds to columns of a row that must exist.
-    Modify,
+    Update,
+    /// Applies [`Planned::changes`], one after the other, to a row that must exist and is read first.
+    Compute,
     Delete,
 }
 
@@ -24,8 +29,8 @@ pub(crate) enum Kind {
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Cell<'a> {
     Set(&'a Value),
-    /// The result of a merge.
-    SetSum(Value),
+    /// The result of a merge or of a computation.
+    SetTo(Value),
     /// Adds `total`. The column must have room for `low <= 0` and `high >= 0`: the furthest that the
     /// merged increments lead from where they began, one after the other.
     Add {
@@ -43,9 +48,21 @@ pub(crate) struct Planned<'a> {
     pub(crate) key: &'a Key,
     pub(crate) kind: Kind,
     pub(crate) cells: SmallVec<[(usize, Cell<'a>); 4]>,
+    /// The changes of [`Kind::Compute`].
+    pub(crate) changes: Vec<&'a Change>,
 }
 
 impl Cell<'_> {
+    /// Adds the number to a column of this kind.
+    pub(crate) fn added(kind: ColumnKind, by: &Value) -> Self {
+        if kind.is_float() {
+            Cell::AddFloat(float(by))
+        } else {
+            let total = integer(by);
+            Cell::Add { total, low: total.min(0), high: total.max(0) }
+        }
+    }
+
     pub(crate) fn is_add(&self) -> bool {
         matches!(self, Cell::Add { .. } | Cell::AddFloat(_))
     }
@@ -54,36 +71,48 @@ impl Cell<'_> {
     fn set(&self) -> Option<&Value> {
         match self {
             Cell::Set(value) => Some(value),
-            Cell::SetSum(value) => Some(value),
+            Cell::SetTo(value) => Some(value),
             Cell::Add { .. } | Cell::AddFloat(_) => None,
         }
     }
 }
 
 impl<'a> Planned<'a> {
-    pub(crate) fn new(table: &'static Table, key: &'a Key, change: &'a Change) -> Self {
+    pub(crate) fn new(
+        table: &'static Table,
+        key: &'a Key,
+        change: &'a Change,
+        facts: &TableFacts,
+    ) -> Self {
         let kind = match change {
             Change::Insert(_) => Kind::Insert,
             Change::InsertNew(_) => Kind::InsertNew,
             Change::Upsert(_) => Kind::Upsert,
-            Change::Update(_) | Change::Increment(..) => Kind::Modify,
+            // A row that could be inserted may as well be upserted, unless somebody watches how.
+            Change::Merge(row) if facts.policy == Policy::Merge && facts.complete(row) => {
+                Kind::Upsert
+            }
+            Change::Merge(_) => Kind::Merge,
+            Change::Replace(_) => Kind::Replace,
+            Change::Update(_) | Change::Increment(..) => Kind::Update,
+            Change::Modify(_) | Change::ArrayPushUniq(..) | Change::ArrayDelete(..) => {
+                Kind::Compute
+            }
             Change::Delete => Kind::Delete,
         };
-        let mut planned = Self { table, key, kind, cells: SmallVec::new() };
+        let mut planned = Self { table, key, kind, cells: SmallVec::new(), changes: Vec::new() };
         match change {
             Change::Insert(row)
             | Change::InsertNew(row)
             | Change::Upsert(row)
+            | Change::Merge(row)
+            | Change::Replace(row)
             | Change::Update(row) => planned.set(row),
             Change::Increment(column, by) => {
-                let cell = match (table.columns[*column].1, by) {
-                    (ColumnKind::Float | ColumnKind::Double, by) => Cell::AddFloat(float(by)),
-                    (_, by) => {
-                        let total = integer(by);
-                        Cell::Add { total, low: total.min(0), high: total.max(0) }
-                    }
-                };
-                planned.put(*column, cell);
+                planned.put(*column, Cell::added(table.columns[*column].1, by));
+            }
+            Change::Modify(_) | Change::ArrayPushUniq(..) | Change::ArrayDelete(..) => {
+                planned.changes.push(change);
             }
             Change::Delete => {}
         }
@@ -96,25 +125,61 @@ impl<'a> Planned<'a> {
             return false;
         }
         // From here on the row is known to exist, or the transaction is rejected anyway.
-        let exists = matches!(self.kind, Kind::Insert | Kind::Upsert | Kind::Modify);
+        let exists = !matches!(self.kind, Kind::InsertNew | Kind::Delete);
         match change {
             Change::Delete => self.kind == Kind::Delete,
+            Change::Insert(_) => false,
             Change::InsertNew(row) => {
                 (exists || self.kind == Kind::InsertNew) && facts.complete(row)
             }
-            Change::Update(row) => exists && self.overwrite(row, facts),
+            Change::Replace(row) => self.give_way(row, facts),
             // Also for a row that exists, SQL wants the row to be one that could be inserted.
-            Change::Upsert(row) => exists && facts.complete(row) && self.overwrite(row, facts),
+            Change::Upsert(row) if !facts.complete(row) => false,
+            _ if self.kind == Kind::Compute => {
+                self.changes.push(change);
+                true
+            }
+            Change::Update(row) | Change::Upsert(row) | Change::Merge(row) => {
+                exists && self.overwrite(row, facts)
+            }
             Change::Increment(column, by) => exists && self.increment(*column, by, facts),
-            Change::Insert(_) => false,
+            Change::Modify(_) | Change::ArrayPushUniq(..) | Change::ArrayDelete(..) => false,
         }
+    }
+
+    /// Lets another row take the place of this one, which is there in any case.
+    fn give_way(&mut self, row: &'a Row, facts: &TableFacts) -> bool {
+        let stands_alone = match self.kind {
+            Kind::Insert | Kind::InsertNew | Kind::Upsert | Kind::Merge | Kind::Replace => {
+                self.is_complete(facts)
+            }
+            Kind::Update | Kind::Compute | Kind::Delete => false,
+        };
+        if stands_alone {
+            // An insert goes on to demand that the key be new.
+            if self.kind != Kind::Insert {
+                self.kind = Kind::Replace;
+            }
+            self.cells.clear();
+            self.set(row);
+        }
+        stands_alone
+    }
+
+    /// Whether a new row of these values has all that the table demands.
+    fn is_complete(&self, facts: &TableFacts) -> bool {
+        let accepts = |(column, cell): &(usize, Cell<'a>)| {
+            cell.set().is_some_and(|value| facts.accepts(*column, value))
+        };
+        self.cells.iter().all(accepts)
+            && facts.required.iter().all(|required| self.cell(*required).is_some())
     }
 
     fn overwrite(&mut self, row: &'a Row, facts: &TableFacts) -> bool {
         let possible = row.iter().all(|(column, _)| match self.cell(*column) {
             Some(cell) => cell.set().is_some_and(|old| facts.accepts(*column, old)),
             // A new row without the column got its default, which the database may have refused.
-            None => self.kind == Kind::Modify,
+            None => self.kind == Kind::Update,
         });
         if possible {
             self.set(row);
@@ -124,15 +189,9 @@ impl<'a> Planned<'a> {
 
     fn increment(&mut self, column: usize, by: &Value, facts: &TableFacts) -> bool {
         let kind = self.table.columns[column].1;
-        let is_float = matches!(kind, ColumnKind::Float | ColumnKind::Double);
+        let is_float = kind.is_float();
         let merged = match self.cell(column) {
-            None if self.kind == Kind::Modify => match is_float {
-                true => Cell::AddFloat(float(by)),
-                false => {
-                    let total = integer(by);
-                    Cell::Add { total, low: total.min(0), high: total.max(0) }
-                }
-            },
+            None if self.kind == Kind::Update => Cell::added(kind, by),
             None | Some(Cell::AddFloat(_)) => return false,
             Some(Cell::Add { total, low, high }) => {
                 let Some(total) = total.checked_add(integer(by)) else { return false };
@@ -140,19 +199,18 @@ impl<'a> Planned<'a> {
             }
             Some(cell) => match cell.set() {
                 Some(old) if !facts.accepts(column, old) => return false,
-                Some(Value::Null) if is_float => Cell::SetSum(Value::Float(float(by))),
-                Some(Value::Null) => Cell::SetSum(Value::Integer(integer(by))),
-                Some(Value::Integer(old)) if !is_float => {
-                    let sum = old.checked_add(integer(by)).filter(|sum| in_range(kind, *sum));
-                    let Some(sum) = sum else { return false };
-                    Cell::SetSum(Value::Integer(sum))
+                Some(Value::Null) if is_float => Cell::SetTo(Value::Float(float(by))),
+                Some(old @ (Value::Null | Value::Integer(_))) if !is_float => {
+                    let sum = integer(old).checked_add(integer(by)).map(Value::Integer);
+                    let Some(sum) = sum.filter(|sum| kind.takes(sum)) else { return false };
+                    Cell::SetTo(sum)
                 }
                 Some(old @ (Value::Float(_) | Value::Integer(_))) if kind == ColumnKind::Double => {
                     let sum = float(old) + float(by);
                     if !sum.is_finite() {
                         return false;
                     }
-                    Cell::SetSum(Value::Float(sum))
+                    Cell::SetTo(Value::Float(sum))
                 }
                 _ => return false,
             },
@@ -182,7 +240,7 @@ impl<'a> Planned<'a> {
 
 impl TableFacts {
     /// Whether the table would take the value; its type has been checked.
-    fn accepts(&self, column: usize, value: &Value) -> bool {
+    pub(crate) fn accepts(&self, column: usize, value: &Value) -> bool {
         *value != Value::Null || self.nullable[column]
     }
 
@@ -190,21 +248,6 @@ impl TableFacts {
     fn complete(&self, row: &Row) -> bool {
         row.iter().all(|(column, value)| self.accepts(*column, value))
             && self.required.iter().all(|required| row.iter().any(|(column, _)| column == required))
-    }
-}
-
-/// Whether an integer column of this kind holds the number.
-pub(super) fn in_range(kind: ColumnKind, number: i64) -> bool {
-    let (low, high) = range(kind);
-    (low..=high).contains(&number)
-}
-
-/// The smallest and the largest number of an integer column.
-pub(crate) fn range(kind: ColumnKind) -> (i64, i64) {
-    match kind {
-        ColumnKind::SmallInt => (i16::MIN.into(), i16::MAX.into()),
-        ColumnKind::Integer => (i32::MIN.into(), i32::MAX.into()),
-        _ => (i64::MIN, i64::MAX),
     }
 }
 

@@ -12,6 +12,9 @@ pub(crate) struct TableFacts {
     pub(crate) nullable: Vec<bool>,
     /// The columns outside the key that a new row must name: not `NULL`, and without a default.
     pub(crate) required: Vec<usize>,
+    /// The names of all columns outside the key that can be set, also of those that the program does
+    /// not know.
+    pub(crate) settable: Vec<String>,
 }
 
 /// How freely the ops on a table may be rearranged without anybody noticing.

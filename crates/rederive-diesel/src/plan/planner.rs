@@ -2,15 +2,16 @@
 
 use std::{collections::HashMap, rc::Rc, sync::Arc};
 
-use rederive_core::{Change, ColumnKind, CustomOp, Key, Op, PartitionId, RowOp, Table, Value};
+use rederive_core::{Change, CustomOp, Key, Op, PartitionId, RowOp, Table, WhereOp};
+use smallvec::SmallVec;
 
-use super::{Facts, Kind, Planned, Policy, TableFacts, change::in_range};
+use super::{Facts, Kind, Planned, Policy, TableFacts};
 
 /// What a set of rows has in common.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Shape {
     pub(crate) kind: Kind,
-    /// The columns that are named, one bit each.
+    /// The columns that are named, or that have to be read for a computation, one bit each.
     columns: u128,
     /// Those of them that are added to.
     added: u128,
@@ -21,7 +22,7 @@ pub(crate) struct Shape {
 pub(crate) struct Set {
     pub(crate) table: &'static Table,
     pub(crate) shape: Shape,
-    pub(crate) policy: Policy,
+    pub(crate) facts: Rc<TableFacts>,
     /// Indices into [`Plan::rows`].
     pub(crate) rows: Vec<usize>,
 }
@@ -30,6 +31,7 @@ pub(crate) struct Set {
 #[derive(Debug)]
 pub(crate) enum Step<'a> {
     Rows(Set),
+    Where(&'a WhereOp),
     Custom(&'a Arc<dyn CustomOp>),
 }
 
@@ -58,7 +60,7 @@ pub(crate) struct Planner<'a, F> {
     rows: Vec<Planned<'a>>,
     /// By row: its layer and its table.
     places: Vec<(u32, usize)>,
-    customs: Vec<(u32, Step<'a>)>,
+    others: Vec<(u32, Step<'a>)>,
 }
 
 struct Known {
@@ -76,6 +78,42 @@ struct Partition {
     /// The layer and set that its last op on a table with [`Policy::Order`] went to, if that was its
     /// last op.
     run: Option<(u32, usize, Shape)>,
+    /// Where it stands in single tables.
+    tables: SmallVec<[OnTable; 2]>,
+}
+
+/// Where one partition stands in one table.
+struct OnTable {
+    table: usize,
+    /// The lowest layer that its next op on the table may have.
+    base: u32,
+    /// The lowest layer above all its ops on the table.
+    top: u32,
+}
+
+impl Partition {
+    fn on(&mut self, table: usize) -> &mut OnTable {
+        let at = match self.tables.iter().position(|on| on.table == table) {
+            Some(at) => at,
+            None => {
+                self.tables.push(OnTable { table, base: 0, top: 0 });
+                self.tables.len() - 1
+            }
+        };
+        &mut self.tables[at]
+    }
+
+    /// The lowest layer that its next op on the table may have.
+    fn base_on(&mut self, table: usize) -> u32 {
+        self.on(table).base.max(self.base)
+    }
+
+    /// Notes an op on the table in this layer.
+    fn note(&mut self, table: usize, layer: u32) {
+        let on = self.on(table);
+        on.top = on.top.max(layer + 1);
+        self.top = self.top.max(layer + 1);
+    }
 }
 
 impl<'a, F: Facts> Planner<'a, F> {
@@ -86,7 +124,7 @@ impl<'a, F: Facts> Planner<'a, F> {
             newest: HashMap::new(),
             rows: Vec::new(),
             places: Vec::new(),
-            customs: Vec::new(),
+            others: Vec::new(),
         }
     }
 
@@ -98,18 +136,21 @@ impl<'a, F: Facts> Planner<'a, F> {
     ) -> Result<(), PlanError<F::Error>> {
         let mut at = Partition::default();
         for op in ops {
+            op.check()
+                .map_err(|error| PlanError::Misfit(format!("{error} (partition {partition:?})")))?;
             match op {
                 Op::Custom(op) => {
                     let layer = at.top.max(at.base);
-                    self.customs.push((layer, Step::Custom(op)));
-                    at = Partition { base: layer + 1, top: layer + 1, run: None };
+                    self.others.push((layer, Step::Custom(op)));
+                    at = Partition { base: layer + 1, top: layer + 1, ..Partition::default() };
                 }
                 Op::Row(op) => {
                     let table = self.table(op.table)?;
-                    check(op).map_err(|message| {
-                        PlanError::Misfit(format!("{message} (partition {partition:?})"))
-                    })?;
                     self.row(&mut at, table, op);
+                }
+                Op::Where(op) => {
+                    let table = self.table(op.table)?;
+                    self.select(&mut at, table, op);
                 }
             }
         }
@@ -128,7 +169,8 @@ impl<'a, F: Facts> Planner<'a, F> {
                 Some((of, at)) if of == id => at,
                 _ => *set_of.entry(id).or_insert_with(|| {
                     let Known { table, facts } = &self.tables[table];
-                    let set = Set { table, shape: id.2, policy: facts.policy, rows: Vec::new() };
+                    let facts = Rc::clone(facts);
+                    let set = Set { table, shape: id.2, facts, rows: Vec::new() };
                     sets.push((layer, set));
                     sets.len() - 1
                 }),
@@ -137,7 +179,7 @@ impl<'a, F: Facts> Planner<'a, F> {
             recent = Some((id, at));
         }
         let sets = sets.into_iter().map(|(layer, set)| (layer, Step::Rows(set)));
-        let mut steps: Vec<_> = sets.chain(self.customs).collect();
+        let mut steps: Vec<_> = sets.chain(self.others).collect();
         steps.sort_by_key(|(layer, _)| *layer);
         Plan { rows: self.rows, steps: steps.into_iter().map(|(_, step)| step).collect() }
     }
@@ -168,33 +210,52 @@ impl<'a, F: Facts> Planner<'a, F> {
     fn row(&mut self, at: &mut Partition, table: usize, op: &'a RowOp) {
         let known = &self.tables[table];
         let newest = self.newest.get(&(table, &op.key)).copied();
+        let base = at.base_on(table);
         if let Some((row, layer)) = newest
-            && layer >= at.base
+            && layer >= base
             && self.rows[row].absorb(&op.change, &known.facts)
         {
             at.run = None;
+            at.note(table, layer);
             return;
         }
-        let planned = Planned::new(known.table, &op.key, &op.change);
+        let planned = Planned::new(known.table, &op.key, &op.change, &known.facts);
         let shape = Shape::of(&planned);
         let lowest = newest.map_or(0, |(_, layer)| layer + 1);
         let layer = if known.facts.policy == Policy::Order {
             let layer = match at.run {
                 Some((layer, of, like)) if (of, like) == (table, shape) && layer >= lowest => layer,
-                _ => at.top.max(at.base).max(lowest),
+                _ => at.top.max(base).max(lowest),
             };
             at.base = layer + 1;
             at.run = Some((layer, table, shape));
             layer
         } else {
             at.run = None;
-            at.base.max(lowest)
+            base.max(lowest)
         };
-        at.top = at.top.max(layer + 1);
+        at.note(table, layer);
         let row = self.rows.len();
         self.rows.push(planned);
         self.newest.insert((table, &op.key), (row, layer));
         self.places.push((layer, table));
+    }
+
+    /// Which rows are selected is known to nobody but the database: all earlier ops of the partition
+    /// on the table come before it, all later ones after it.
+    fn select(&mut self, at: &mut Partition, table: usize, op: &'a WhereOp) {
+        let base = at.base_on(table);
+        let layer = if self.tables[table].facts.policy == Policy::Order {
+            let layer = at.top.max(base);
+            at.base = layer + 1;
+            layer
+        } else {
+            at.on(table).top.max(base)
+        };
+        at.run = None;
+        at.note(table, layer);
+        at.on(table).base = layer + 1;
+        self.others.push((layer, Step::Where(op)));
     }
 }
 
@@ -207,6 +268,9 @@ impl Shape {
                 shape.added |= 1 << column;
             }
         }
+        for change in &row.changes {
+            shape.columns |= read_by(change, row.table);
+        }
         shape
     }
 
@@ -218,54 +282,22 @@ impl Shape {
     }
 }
 
-/// Whether the op's values are of its table's types.
-fn check(op: &RowOp) -> Result<(), String> {
-    let table = op.table;
-    for (column, value) in table.key.iter().zip(&op.key) {
-        if *value == Value::Null {
-            return Err(misfit(table, *column, value));
-        }
-        check_value(table, *column, value)?;
-    }
-    match &op.change {
+/// The columns outside the key that a computation reads or sets, one bit each.
+fn read_by(change: &Change, table: &Table) -> u128 {
+    match change {
         Change::Insert(row)
         | Change::InsertNew(row)
         | Change::Upsert(row)
-        | Change::Update(row) => {
-            row.iter().try_for_each(|(column, value)| check_value(table, *column, value))
+        | Change::Merge(row)
+        | Change::Replace(row)
+        | Change::Update(row) => row.iter().fold(0, |bits, (column, _)| bits | 1 << column),
+        Change::Increment(column, _)
+        | Change::ArrayPushUniq(column, _)
+        | Change::ArrayDelete(column, _) => 1 << column,
+        Change::Modify(_) => {
+            let free = (0..table.columns.len()).filter(|column| !table.key.contains(column));
+            free.fold(0, |bits, column| bits | 1 << column)
         }
-        Change::Increment(column, by) => match (table.columns[*column].1, by) {
-            (
-                ColumnKind::SmallInt | ColumnKind::Integer | ColumnKind::BigInt,
-                Value::Integer(_),
-            ) => Ok(()),
-            (ColumnKind::Float | ColumnKind::Double, by) => check_value(table, *column, by),
-            (_, by) => Err(misfit(table, *column, by)),
-        },
-        Change::Delete => Ok(()),
+        Change::Delete => 0,
     }
-}
-
-fn check_value(table: &Table, column: usize, value: &Value) -> Result<(), String> {
-    let kind = table.columns[column].1;
-    let fits = match (kind, value) {
-        (_, Value::Null)
-        | (ColumnKind::Bool, Value::Bool(_))
-        | (ColumnKind::Text, Value::Text(_))
-        | (ColumnKind::Binary, Value::Bytes(_))
-        | (ColumnKind::Float | ColumnKind::Double, Value::Integer(_)) => true,
-        (
-            ColumnKind::SmallInt | ColumnKind::Integer | ColumnKind::BigInt,
-            Value::Integer(number),
-        ) => in_range(kind, *number),
-        // SQLite would store NULL instead.
-        (ColumnKind::Float | ColumnKind::Double, Value::Float(number)) => !number.is_nan(),
-        _ => false,
-    };
-    if fits { Ok(()) } else { Err(misfit(table, column, value)) }
-}
-
-fn misfit(table: &Table, column: usize, value: &Value) -> String {
-    let (name, kind) = table.columns[column];
-    format!("column {name} of table {} ({kind:?}) cannot take {value}", table.name)
 }

@@ -37,6 +37,7 @@ impl Facts for Known {
                 .position(|(name, _)| *name == "owner")
                 .into_iter()
                 .collect(),
+            settable: Vec::new(),
         };
         Ok(Rc::new(facts))
     }
@@ -79,17 +80,19 @@ fn plan(policy: Policy, partitions: &[Vec<Op>]) -> Vec<String> {
     let plan = planner.finish();
     let cell = |(column, cell): &(usize, Cell<'_>)| match cell {
         Cell::Set(value) => format!("{column}={value}"),
-        Cell::SetSum(value) => format!("{column}={value}"),
+        Cell::SetTo(value) => format!("{column}={value}"),
         Cell::Add { total, low, high } => format!("{column}+{total}[{low},{high}]"),
         Cell::AddFloat(by) => format!("{column}+{by}"),
     };
     let row = |index: &usize| {
         let row = &plan.rows[*index];
-        let cells: Vec<_> = row.cells.iter().map(cell).collect();
-        format!("{}({})", row.key[0], cells.join(" "))
+        let cells = row.cells.iter().map(cell);
+        let changes = row.changes.iter().map(|change| format!("{change:?}"));
+        format!("{}({})", row.key[0], cells.chain(changes).collect::<Vec<_>>().join(" "))
     };
     let step = |step: &Step<'_>| match step {
         Step::Custom(op) => format!("{op:?}"),
+        Step::Where(op) => op.to_string(),
         Step::Rows(set) => {
             let rows: Vec<_> = set.rows.iter().map(row).collect();
             format!("{:?} {}: {}", set.shape.kind, set.table.name, rows.join(", "))
@@ -107,7 +110,7 @@ fn ops_of_many_partitions_become_one_set_for_each_table_and_kind() {
         [
             "Insert accounts: 'a'(1='x' 2=0), 'b'(1='x' 2=0)",
             "Insert notes: '1'(1='n'), '2'(1='n')",
-            "Modify accounts: 'c'(2+1[0,1])",
+            "Update accounts: 'c'(2+1[0,1])",
         ]
     );
 }
@@ -117,7 +120,7 @@ fn what_happens_to_one_row_is_merged() {
     let ops = vec![insert("a"), add("a", 5), owner("a", "y"), add("a", -2)];
     assert_eq!(plan(Policy::Merge, &[ops]), ["Insert accounts: 'a'(1='y' 2=3)"]);
     let ops = vec![add("a", 5), owner("a", "y"), add("a", -7), add("a", 1), owner("a", "z")];
-    assert_eq!(plan(Policy::Merge, &[ops]), ["Modify accounts: 'a'(1='z' 2+-1[-2,5])"]);
+    assert_eq!(plan(Policy::Merge, &[ops]), ["Update accounts: 'a'(1='z' 2+-1[-2,5])"]);
     assert_eq!(plan(Policy::Merge, &[vec![delete("a"), delete("a")]]), ["Delete accounts: 'a'()"]);
 }
 
@@ -127,7 +130,7 @@ fn what_might_be_rejected_by_itself_is_not_merged() {
     let ops = vec![owner("a", Value::Null), owner("a", "y")];
     assert_eq!(
         plan(Policy::Merge, &[ops]),
-        ["Modify accounts: 'a'(1=NULL)", "Modify accounts: 'a'(1='y')"]
+        ["Update accounts: 'a'(1=NULL)", "Update accounts: 'a'(1='y')"]
     );
     let null = op(&COUNTS, "a", Change::Insert(vec![(1, Value::Null)]));
     let one = op(&COUNTS, "a", Change::Increment(1, 1.into()));
@@ -140,7 +143,7 @@ fn what_might_be_rejected_by_itself_is_not_merged() {
         plan(Policy::Merge, &[ops]),
         [
             format!("Insert accounts: 'a'(1='x' 2={})", i64::MAX),
-            "Modify accounts: 'a'(2+1[0,1])".to_owned()
+            "Update accounts: 'a'(2+1[0,1])".to_owned()
         ]
     );
     // Where there may be no row, an increment may fail.
@@ -153,7 +156,7 @@ fn a_table_that_judges_each_state_gets_each_state() {
     let ops = vec![add("a", 5), add("b", 1), add("a", -5)];
     assert_eq!(
         plan(Policy::Layer, &[ops]),
-        ["Modify accounts: 'a'(2+5[0,5]), 'b'(2+1[0,1])", "Modify accounts: 'a'(2+-5[-5,0])",]
+        ["Update accounts: 'a'(2+5[0,5]), 'b'(2+1[0,1])", "Update accounts: 'a'(2+-5[-5,0])",]
     );
 }
 
@@ -181,7 +184,7 @@ fn a_custom_op_keeps_its_place_in_its_partition_and_holds_up_no_other() {
         [
             "Insert accounts: 'a'(1='x' 2=0), 'c'(1='x' 2=0), 'd'(1='x' 2=0)",
             "Custom",
-            "Modify accounts: 'a'(2+1[0,1])",
+            "Update accounts: 'a'(2+1[0,1])",
             "Insert accounts: 'b'(1='x' 2=0)",
             "Custom",
         ]
@@ -191,7 +194,7 @@ fn a_custom_op_keeps_its_place_in_its_partition_and_holds_up_no_other() {
 #[test]
 fn partitions_that_share_a_row_against_the_rules_lose_no_change_of_it() {
     let partitions = [vec![add("total", 1)], vec![add("total", 2)], vec![owner("total", "x")]];
-    assert_eq!(plan(Policy::Merge, &partitions), ["Modify accounts: 'total'(1='x' 2+3[0,3])"]);
+    assert_eq!(plan(Policy::Merge, &partitions), ["Update accounts: 'total'(1='x' 2+3[0,3])"]);
 }
 
 #[test]

@@ -1,12 +1,17 @@
 //! Runs the steps of a plan.
 
 use diesel::{QueryResult, result::DatabaseErrorKind, result::Error, sqlite::SqliteConnection};
-use rederive_core::{ColumnKind, Key, Table};
+use rederive_core::{ChangeError, Key, Table, Value, WhereOp};
 use smallvec::{SmallVec, smallvec};
 
-use super::rows::{Bind, Rows, chunks, quoted};
+use super::{
+    fault::Fault,
+    rows::{Bind, Stored},
+    statement::{Selection, Statement, Statements, bind_key, bind_row},
+    transaction,
+};
 use crate::{
-    plan::{Cell, Kind, Plan, Planned, Policy, Set, Shape, Step, range},
+    plan::{Cell, Kind, Plan, Planned, Set, Shape, Step, TableFacts},
     typed::SqliteOp,
 };
 
@@ -15,8 +20,8 @@ use crate::{
 pub(crate) enum StepError {
     /// The database said so; what was being done, if known.
     Database(Error, Option<String>),
-    /// A rule of ours was broken.
-    Rule(String),
+    /// A rule of ours was broken, or code of the user's failed.
+    Rule(ChangeError),
 }
 
 impl From<Error> for StepError {
@@ -25,15 +30,34 @@ impl From<Error> for StepError {
     }
 }
 
+impl From<ChangeError> for StepError {
+    fn from(error: ChangeError) -> Self {
+        StepError::Rule(error)
+    }
+}
+
+impl StepError {
+    fn rule(message: impl ToString) -> Self {
+        StepError::Rule(ChangeError::rejected(message))
+    }
+}
+
 /// Runs all steps, in order, in the transaction that is open.
 pub(crate) fn run(conn: &mut SqliteConnection, plan: &Plan<'_>) -> Result<(), StepError> {
     for step in &plan.steps {
         match step {
-            Step::Rows(set) => run_set(conn, set, &plan.rows)?,
+            Step::Rows(set) => {
+                let rows: Vec<_> = set.rows.iter().map(|index| &plan.rows[*index]).collect();
+                match set.shape.kind {
+                    Kind::Compute => compute(conn, set, &rows)?,
+                    _ => write(conn, set.table, set.shape, &set.facts, &rows)?,
+                }
+            }
+            Step::Where(op) => change_where(conn, op)?,
             Step::Custom(op) => match (&***op as &dyn std::any::Any).downcast_ref::<SqliteOp>() {
                 Some(op) => op.run(conn)?,
                 None => {
-                    return Err(StepError::Rule(format!("the SQLite store cannot run {op:?}")));
+                    return Err(StepError::rule(format!("the SQLite store cannot run {op:?}")));
                 }
             },
         }
@@ -41,186 +65,182 @@ pub(crate) fn run(conn: &mut SqliteConnection, plan: &Plan<'_>) -> Result<(), St
     Ok(())
 }
 
-fn run_set<'a>(
+/// Writes rows of one table and shape.
+fn write(
     conn: &mut SqliteConnection,
-    set: &'a Set,
-    rows: &'a [Planned<'_>],
+    table: &'static Table,
+    shape: Shape,
+    facts: &TableFacts,
+    rows: &[&Planned<'_>],
 ) -> Result<(), StepError> {
-    // In a table whose rows affect each other, an update goes row by row: SQLite does not promise in
-    // which order `UPDATE … FROM` comes to them.
-    let one_by_one = set.policy == Policy::Order && set.shape.kind != Kind::Insert;
-    let (table, shape) = (set.table, set.shape);
-    let many = Statement::of_many(table, shape);
-    let one = Statement::of_one(table, shape);
-    let mut binds: Vec<Bind<'a>> = Vec::new();
-    for range in chunks(if one_by_one { 1 } else { usize::MAX }, set.rows.len(), many.width) {
+    let statements = Statements::new(table, shape, facts);
+    let mut binds: Vec<Bind<'_>> = Vec::new();
+    for range in statements.ranges(rows.len()) {
+        let chunk = &rows[range];
         binds.clear();
-        let chunk = || set.rows[range.clone()].iter().map(|index| &rows[*index]);
-        chunk().for_each(|row| bind_row(row, &mut binds));
-        let alone = chunk().next().filter(|_| range.len() == 1);
-        let statement = if alone.is_some() { one.as_ref().unwrap_or(&many) } else { &many };
-        let changed = statement.execute(conn, &binds).map_err(|error| {
-            let place = alone.map(|row| format!("table {}, key {}", table.name, key_text(row.key)));
-            StepError::Database(error, place)
-        })?;
-        if shape.kind == Kind::Modify && changed < range.len() {
-            return Err(explain(conn, table, chunk())?);
+        chunk.iter().for_each(|row| bind_row(row, &mut binds));
+        let statement = statements.of(chunk.len());
+        let mut done = statement.rows(&binds).execute(conn);
+        if let Some(missing) = &statements.missing
+            && done.as_ref().is_ok_and(|changed| *changed < chunk.len())
+        {
+            done = missing.rows(&binds).execute(conn).map(|_| chunk.len());
+        }
+        match done {
+            Err(error) => return Err(blame(conn, table, shape, facts, chunk, error)),
+            Ok(changed) if shape.kind == Kind::Update && changed < chunk.len() => {
+                return Err(why_unchanged(conn, table, chunk)?);
+            }
+            Ok(_) => {}
         }
     }
     Ok(())
 }
 
-/// The text around the rows, and how many values each has.
-struct Statement {
-    head: String,
-    tail: String,
-    width: usize,
-}
-
-impl Statement {
-    fn of_many(table: &Table, shape: Shape) -> Self {
-        let name = quoted(table.name);
-        let column = |index: &usize| quoted(table.columns[*index].0);
-        let keys: Vec<String> = table.key.iter().map(column).collect();
-        let columns: Vec<(usize, bool)> = shape.columns().collect();
-        let named: Vec<String> =
-            keys.iter().cloned().chain(columns.iter().map(|(index, _)| column(index))).collect();
-        let insert = format!("INSERT INTO {name} ({}) VALUES ", named.join(","));
-        let on_key = format!(" ON CONFLICT ({}) DO ", keys.join(","));
-        match shape.kind {
-            Kind::Insert => Self { head: insert, tail: String::new(), width: named.len() },
-            Kind::InsertNew => Self { head: insert, tail: on_key + "NOTHING", width: named.len() },
-            Kind::Upsert => {
-                let sets = named[keys.len()..].iter().map(|name| format!("{name}=excluded.{name}"));
-                let sets = sets.collect::<Vec<_>>().join(",");
-                let action = if sets.is_empty() {
-                    "NOTHING".to_owned()
-                } else {
-                    format!("UPDATE SET {sets}")
-                };
-                Self { head: insert, tail: on_key + &action, width: named.len() }
-            }
-            Kind::Modify => {
-                let Modification { sets, conditions, width } =
-                    Modification::new(table, &columns, |nth| format!("v.column{nth}"));
-                Self {
-                    head: format!("UPDATE {name} SET {sets} FROM (VALUES "),
-                    tail: format!(") AS v WHERE {conditions}"),
-                    width,
-                }
-            }
-            Kind::Delete => Self {
-                head: format!("DELETE FROM {name} WHERE ({}) IN (VALUES ", keys.join(",")),
-                tail: ")".to_owned(),
-                width: keys.len(),
-            },
+/// Reads rows, has their changes computed here, and writes what has become of them.
+fn compute(conn: &mut SqliteConnection, set: &Set, rows: &[&Planned<'_>]) -> Result<(), StepError> {
+    let (table, facts) = (set.table, &*set.facts);
+    let statements = Statements::new(table, set.shape, facts);
+    let columns: Vec<usize> = set.shape.columns().map(|(column, _)| column).collect();
+    for range in statements.ranges(rows.len()) {
+        let chunk = &rows[range];
+        let mut binds = Vec::new();
+        for (number, row) in (0..).zip(chunk) {
+            binds.push(Bind::Integer(number));
+            bind_key(row, &mut binds);
         }
-    }
-
-    /// The same for a single row, where that is quicker.
-    fn of_one(table: &Table, shape: Shape) -> Option<Self> {
-        let name = quoted(table.name);
-        let columns: Vec<(usize, bool)> = shape.columns().collect();
-        let modification = Modification::new(table, &columns, |nth| format!("?{nth}"));
-        let Modification { sets, conditions, width } = modification;
-        let head = match shape.kind {
-            Kind::Modify => format!("UPDATE {name} SET {sets} WHERE {conditions} -- "),
-            Kind::Delete => format!("DELETE FROM {name} WHERE {conditions} -- "),
-            Kind::Insert | Kind::InsertNew | Kind::Upsert => return None,
-        };
-        Some(Self { head, tail: String::new(), width })
-    }
-
-    fn execute(&self, conn: &mut SqliteConnection, binds: &[Bind<'_>]) -> QueryResult<usize> {
-        let Self { head, tail, width } = self;
-        Rows { head, tail, width: *width, binds }.execute(conn)
-    }
-}
-
-/// What an update sets, and which rows it changes: one that does not exist or would overflow is not
-/// among them, which the count of changed rows tells.
-struct Modification {
-    sets: String,
-    conditions: String,
-    width: usize,
-}
-
-impl Modification {
-    /// `value` names the nth value of a row, counted from one.
-    fn new(table: &Table, columns: &[(usize, bool)], value: impl Fn(usize) -> String) -> Self {
-        let name = quoted(table.name);
-        let mut width = 0;
-        let mut next = || {
-            width += 1;
-            value(width)
-        };
-        let keys = table.key.iter().map(|key| quoted(table.columns[*key].0));
-        let mut conditions: Vec<String> =
-            keys.map(|key| format!("{name}.{key}={}", next())).collect();
-        let mut sets = Vec::new();
-        for (index, added) in columns {
-            let (column, kind) = table.columns[*index];
-            let column = quoted(column);
-            if !added {
-                sets.push(format!("{column}={}", next()));
+        let mut stored: Vec<Option<Vec<Value>>> = vec![None; chunk.len()];
+        for Stored(values) in statements.of(chunk.len()).rows(&binds).load(conn)? {
+            let mut values = values.into_iter();
+            if let Some(Value::Integer(number)) = values.next()
+                && let Some(place) = stored.get_mut(usize::try_from(number).unwrap_or(usize::MAX))
+            {
+                *place = Some(values.collect());
+            }
+        }
+        let mut changed: Vec<(Shape, Vec<Planned<'_>>)> = Vec::new();
+        for (row, stored) in chunk.iter().zip(stored) {
+            let stored = stored.ok_or_else(|| no_row(table, row.key))?;
+            let old = whole(row, &columns, stored);
+            let new = computed(row, &old, &columns, facts)?;
+            let differs = columns.iter().filter(|column| new[**column] != old[**column]);
+            let cells: SmallVec<_> =
+                differs.map(|column| (*column, Cell::SetTo(new[*column].clone()))).collect();
+            if cells.is_empty() {
                 continue;
             }
-            let old = format!("coalesce({name}.{column},0)");
-            sets.push(format!("{column}={old}+{}", next()));
-            conditions.push(if matches!(kind, ColumnKind::Float | ColumnKind::Double) {
-                format!("typeof({old}) IN ('integer','real')")
-            } else {
-                // Text and blobs compare above all numbers.
-                format!("{old} BETWEEN {} AND {}", next(), next())
-            });
-        }
-        if sets.is_empty()
-            && let Some(key) = table.key.first()
-        {
-            let key = quoted(table.columns[*key].0);
-            sets.push(format!("{key}={name}.{key}"));
-        }
-        Self { sets: sets.join(","), conditions: conditions.join(" AND "), width }
-    }
-}
-
-fn bind_row<'a>(row: &'a Planned<'_>, binds: &mut Vec<Bind<'a>>) {
-    let kind = |column: usize| row.table.columns[column].1;
-    let keys = row.table.key.iter().zip(row.key);
-    binds.extend(keys.map(|(column, value)| Bind::new(kind(*column), value)));
-    for (column, cell) in &row.cells {
-        match cell {
-            Cell::Set(value) => binds.push(Bind::new(kind(*column), value)),
-            Cell::SetSum(value) => binds.push(Bind::new(kind(*column), value)),
-            Cell::AddFloat(by) => binds.push(Bind::Float(*by)),
-            Cell::Add { total, low, high } => {
-                let (lowest, highest) = range(kind(*column));
-                binds.extend([
-                    Bind::Integer(*total),
-                    Bind::Integer(lowest.saturating_sub(*low)),
-                    Bind::Integer(highest.saturating_sub(*high)),
-                ]);
+            let row =
+                Planned { cells, kind: Kind::Update, table, key: row.key, changes: Vec::new() };
+            let shape = Shape::of(&row);
+            match changed.iter_mut().find(|(of, _)| *of == shape) {
+                Some((_, rows)) => rows.push(row),
+                None => changed.push((shape, vec![row])),
             }
         }
+        for (shape, rows) in &changed {
+            write(conn, table, *shape, facts, &rows.iter().collect::<Vec<_>>())?;
+        }
     }
+    Ok(())
+}
+
+/// A value for each column of the table: the key, and what was read.
+fn whole(row: &Planned<'_>, columns: &[usize], stored: Vec<Value>) -> Vec<Value> {
+    let table = row.table;
+    let mut values = vec![Value::Null; table.columns.len()];
+    for (column, value) in table.key.iter().zip(row.key) {
+        values[*column] = value.clone();
+    }
+    for (column, value) in columns.iter().zip(stored) {
+        values[*column] = value.read_as(table.columns[*column].1);
+    }
+    values
+}
+
+/// The row after all its changes; each state of it must be one that the table would take.
+fn computed(
+    row: &Planned<'_>,
+    old: &[Value],
+    columns: &[usize],
+    facts: &TableFacts,
+) -> Result<Vec<Value>, StepError> {
+    let mut new = old.to_vec();
+    for (nth, change) in (1..).zip(&row.changes) {
+        new = change.apply(row.table, row.key, Some(&new))?.unwrap_or(new);
+        let is_last = nth == row.changes.len();
+        if let Some(refused) =
+            columns.iter().find(|column| !facts.accepts(**column, &new[**column]))
+            && !is_last
+        {
+            let (table, column) = (row.table.name, row.table.columns[*refused].0);
+            return Err(StepError::rule(format!(
+                "NOT NULL constraint failed: {table}.{column} (table {table}, key {})",
+                key_text(row.key)
+            )));
+        }
+    }
+    Ok(new)
+}
+
+fn change_where(conn: &mut SqliteConnection, op: &WhereOp) -> Result<(), StepError> {
+    let Selection { refused, change } = Selection::new(op);
+    let named = |error| StepError::Database(error, Some(op.to_string()));
+    if let Some((statement, binds)) = refused {
+        let found = statement.rows(&binds).load(conn).map_err(named)?;
+        if let Some(Stored(key)) = found.first() {
+            return Err(StepError::rule(format!(
+                "{op}: the column overflows or holds no number, in the row with key {}",
+                key_text(key)
+            )));
+        }
+    }
+    if let Some((statement, binds)) = change {
+        statement.rows(&binds).execute(conn).map_err(named)?;
+    }
+    Ok(())
+}
+
+/// Which row of a chunk a failed statement is about. The transaction is rolled back in any case, so
+/// it may be asked by writing them one by one.
+fn blame(
+    conn: &mut SqliteConnection,
+    table: &'static Table,
+    shape: Shape,
+    facts: &TableFacts,
+    chunk: &[&Planned<'_>],
+    error: Error,
+) -> StepError {
+    if let [row] = chunk {
+        let place = format!("table {}, key {}", table.name, key_text(row.key));
+        return StepError::Database(error, Some(place));
+    }
+    // If the error has ended the transaction, the rows would stay.
+    let may_ask = !Fault::of(&error).is_transient() && transaction::is_open(conn).unwrap_or(false);
+    let guilty = chunk.iter().filter(|_| may_ask).find_map(|row| {
+        match write(conn, table, shape, facts, &[row]) {
+            Err(guilty @ StepError::Database(..)) => Some(guilty),
+            _ => None,
+        }
+    });
+    guilty.unwrap_or_else(|| StepError::Database(error, Some(format!("table {}", table.name))))
 }
 
 /// Why a chunk of updates changed fewer rows than it has. The transaction is rolled back in any case,
 /// so it may be asked by changing things.
-fn explain<'a, 'p: 'a>(
+fn why_unchanged(
     conn: &mut SqliteConnection,
     table: &'static Table,
-    rows: impl Iterator<Item = &'a Planned<'p>>,
+    rows: &[&Planned<'_>],
 ) -> QueryResult<StepError> {
     for row in rows {
-        let with = |cells| Planned { cells, ..row.clone() };
+        let with = |cells| Planned { cells, ..(*row).clone() };
         let key = key_text(row.key);
         if !changes(conn, &with(SmallVec::new()))? {
-            return Ok(StepError::Rule(format!("table {} has no row with key {key}", table.name)));
+            return Ok(no_row(table, row.key));
         }
         for (column, cell) in row.cells.iter().filter(|(_, cell)| cell.is_add()) {
             if !changes(conn, &with(smallvec![(*column, cell.clone())]))? {
-                return Ok(StepError::Rule(format!(
+                return Ok(StepError::rule(format!(
                     "column {} of table {} overflows or holds no number, in the row with key {key}",
                     table.columns[*column].0, table.name
                 )));
@@ -228,20 +248,21 @@ fn explain<'a, 'p: 'a>(
         }
     }
     let text = format!("an update of table {} did not change all its rows", table.name);
-    Ok(StepError::Rule(text))
+    Ok(StepError::rule(text))
 }
 
 /// Whether the row, taken by itself, changes anything.
 fn changes(conn: &mut SqliteConnection, row: &Planned<'_>) -> QueryResult<bool> {
     let mut binds = Vec::new();
     bind_row(row, &mut binds);
-    match Statement::of_one(row.table, Shape::of(row)) {
-        Some(statement) => Ok(statement.execute(conn, &binds)? > 0),
-        None => Ok(true),
-    }
+    Ok(Statement::update_one(row.table, Shape::of(row)).rows(&binds).execute(conn)? > 0)
 }
 
-fn key_text(key: &Key) -> String {
+fn no_row(table: &Table, key: &Key) -> StepError {
+    StepError::rule(format!("table {} has no row with key {}", table.name, key_text(key)))
+}
+
+pub(super) fn key_text(key: &[Value]) -> String {
     key.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
 }
 
@@ -249,7 +270,7 @@ impl StepError {
     /// The message for people; Diesel's errors by their whole text.
     pub(crate) fn message(&self) -> String {
         match self {
-            StepError::Rule(message) => message.clone(),
+            StepError::Rule(error) => error.message.clone(),
             StepError::Database(Error::DatabaseError(kind, info), Some(place))
                 if !matches!(kind, DatabaseErrorKind::Unknown) =>
             {

@@ -12,7 +12,7 @@ use diesel::{
     sql_types::{BigInt, Nullable, Text},
     sqlite::{Sqlite, SqliteConnection},
 };
-use rederive_core::{ColumnKind, Table};
+use rederive_core::Table;
 
 use crate::plan::{Facts, Policy, TableFacts};
 
@@ -131,10 +131,7 @@ fn read(conn: &mut SqliteConnection, table: &'static Table) -> QueryResult<Table
     }
     let traits: Traits = sql_query(TRAITS).bind::<Text, _>(table.name).get_result(conn)?;
     // Numbers that are equal as keys of the table need not be so in the plan: 1 and 1.0.
-    let float_key = table
-        .key
-        .iter()
-        .any(|index| matches!(table.columns[*index].1, ColumnKind::Float | ColumnKind::Double));
+    let float_key = table.key.iter().any(|index| table.columns[*index].1.is_float());
     let policy = if traits.entangles > 0 || float_key || is_view {
         Policy::Order
     } else if traits.judges > 0 || columns.iter().any(|column| column.generated != 0) {
@@ -163,7 +160,12 @@ fn read(conn: &mut SqliteConnection, table: &'static Table) -> QueryResult<Table
             known.unwrap_or(usize::MAX)
         })
         .collect();
-    Ok(TableFacts { policy, nullable, required })
+    let settable = columns
+        .iter()
+        .filter(|column| column.key == 0 && column.generated == 0)
+        .map(|column| column.name.clone())
+        .collect();
+    Ok(TableFacts { policy, nullable, required, settable })
 }
 
 fn refusal(message: String) -> diesel::result::Error {

@@ -7,6 +7,8 @@ mod ddl;
 mod connections;
 mod database;
 mod rows;
+mod statement;
+pub(crate) mod transaction;
 mod introspect;
 mod execute;
 mod progress;

@@ -8,9 +8,11 @@
 
 use diesel::{
     QueryResult, RunQueryDsl,
+    deserialize::{self, FromSqlRow},
     query_builder::{AstPass, Query, QueryFragment, QueryId},
-    sql_types::{BigInt, Binary, Double, Nullable, Text},
-    sqlite::{Sqlite, SqliteConnection},
+    row::{Field, Row},
+    sql_types::{BigInt, Binary, Double, Nullable, Text, Untyped},
+    sqlite::{Sqlite, SqliteConnection, SqliteType},
 };
 use rederive_core::{ColumnKind, Value};
 
@@ -64,7 +66,7 @@ impl<'a> Bind<'a> {
 /// `head`, then `(?, ?), (?, ?)` with `width` values in each row, then `tail`.
 ///
 /// A statement about a single row has it simpler: it names its values `?1`, `?2`, … in `head`, which
-/// ends with `--`, so that what Diesel writes for them stands in a comment.
+/// ends with [`NUMBERED`](Self::NUMBERED), so that what Diesel writes for them stands in a comment.
 #[derive(Debug)]
 pub(crate) struct Rows<'a> {
     pub(crate) head: &'a str,
@@ -74,9 +76,17 @@ pub(crate) struct Rows<'a> {
 }
 
 impl Rows<'_> {
+    /// Begins the comment after a statement that numbers its values.
+    pub(crate) const NUMBERED: &'static str = " -- ";
+
     /// How many rows the statement changed.
     pub(crate) fn execute(&self, conn: &mut SqliteConnection) -> QueryResult<usize> {
         RunQueryDsl::execute(self, conn)
+    }
+
+    /// The rows that the statement selects.
+    pub(crate) fn load(&self, conn: &mut SqliteConnection) -> QueryResult<Vec<Stored>> {
+        Selected(self).load(conn)
     }
 
     /// The one number that the statement selects.
@@ -127,6 +137,49 @@ impl QueryId for Rows<'_> {
 
 impl RunQueryDsl<SqliteConnection> for Rows<'_> {}
 impl RunQueryDsl<SqliteConnection> for &Rows<'_> {}
+
+/// A statement that selects columns of any type.
+struct Selected<'a>(&'a Rows<'a>);
+
+impl QueryFragment<Sqlite> for Selected<'_> {
+    fn walk_ast<'b>(&'b self, out: AstPass<'_, 'b, Sqlite>) -> QueryResult<()> {
+        self.0.walk_ast(out)
+    }
+}
+
+impl Query for Selected<'_> {
+    type SqlType = Untyped;
+}
+
+impl QueryId for Selected<'_> {
+    type QueryId = ();
+    // The text is not known from the type.
+    const HAS_STATIC_QUERY_ID: bool = false;
+}
+
+impl RunQueryDsl<SqliteConnection> for Selected<'_> {}
+
+/// A row as it is stored, with values of the types that SQLite tells.
+#[derive(Debug)]
+pub(crate) struct Stored(pub(crate) Vec<Value>);
+
+impl FromSqlRow<Untyped, Sqlite> for Stored {
+    fn build_from_row<'a>(row: &impl Row<'a, Sqlite>) -> deserialize::Result<Self> {
+        let value = |index| {
+            let field = row.get(index)?;
+            let mut value = field.value()?;
+            Some(match value.value_type()? {
+                SqliteType::SmallInt | SqliteType::Integer | SqliteType::Long => {
+                    Value::Integer(value.read_long())
+                }
+                SqliteType::Float | SqliteType::Double => Value::Float(value.read_double()),
+                SqliteType::Text => Value::from(value.read_text()),
+                SqliteType::Binary => Value::from(value.read_blob()),
+            })
+        };
+        Ok(Self((0..row.field_count()).map(|index| value(index).unwrap_or_default()).collect()))
+    }
+}
 
 /// The sizes of chunks, descending: few, since each is a prepared statement that stays.
 const SIZES: [usize; 3] = [64, 8, 1];

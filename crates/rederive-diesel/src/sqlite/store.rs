@@ -4,9 +4,9 @@ use std::sync::PoisonError;
 
 use diesel::{connection::SimpleConnection, result::Error, sqlite::SqliteConnection};
 use rederive_core::{
-    CommitError, Cursor, FailureKind, OpenError, Opened, Opening, PartitionId, PartitionRecord,
-    ReducerWrite, Revision, StateRecord, Store, StoreError, StoreIdentity, StoredRow, Value,
-    Writer, error::panic_message,
+    ChangeError, CommitError, Cursor, FailureKind, OpenError, Opened, Opening, PartitionId,
+    PartitionRecord, ReducerWrite, Revision, StateRecord, Store, StoreError, StoreIdentity,
+    StoredRow, Value, Writer, error::panic_message,
 };
 
 use super::{
@@ -182,8 +182,8 @@ impl Writer for SqliteWriter {
                 let message = error.message();
                 match error {
                     StepError::Database(error, _) => database(&error, message),
-                    StepError::Rule(message) => {
-                        CommitError::Rejected { kind: FailureKind::Rejected, message }
+                    StepError::Rule(ChangeError { kind, message }) => {
+                        CommitError::Rejected { kind, message }
                     }
                 }
             }
@@ -219,7 +219,7 @@ fn commit(
     let mut planner = Planner::new(Introspect { catalog, conn });
     for partition in writes.iter().flat_map(|write| &write.partitions) {
         planner.add(partition.partition, partition.ops).map_err(|error| match error {
-            PlanError::Misfit(message) => StepError::Rule(message),
+            PlanError::Misfit(message) => StepError::Rule(ChangeError::rejected(message)),
             PlanError::Facts(error) => StepError::Database(error, None),
         })?;
     }

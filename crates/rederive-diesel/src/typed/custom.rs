@@ -4,13 +4,13 @@ use std::{fmt, sync::Arc};
 
 use diesel::{
     Connection,
-    connection::{AnsiTransactionManager, TransactionManager},
     query_builder::{QueryFragment, QueryId},
     result::{Error, QueryResult},
-    sql_query,
     sqlite::{Sqlite, SqliteConnection},
 };
 use rederive_core::CustomOp;
+
+use crate::sqlite::transaction;
 
 type Work = dyn Fn(&mut SqliteConnection) -> QueryResult<()> + Send + Sync;
 
@@ -57,27 +57,12 @@ impl SqliteOp {
     }
 }
 
-/// SQLite ends a transaction by itself on some errors (`ON CONFLICT ROLLBACK`), and Diesel does not
-/// see it; what follows would be committed statement by statement. The setting tells, as it is reset
-/// when a transaction ends.
 fn still_in_transaction(conn: &mut SqliteConnection) -> QueryResult<()> {
-    use diesel::{RunQueryDsl, deserialize::QueryableByName, sql_types::BigInt};
-
-    #[derive(QueryableByName)]
-    struct Setting {
-        #[diesel(sql_type = BigInt)]
-        defer_foreign_keys: i64,
+    if transaction::is_open(conn)? {
+        return Ok(());
     }
-
-    let status = AnsiTransactionManager::transaction_manager_status_mut(conn);
-    let depth = status.transaction_depth()?.map(std::num::NonZeroU32::get);
-    let setting: Setting = sql_query("PRAGMA defer_foreign_keys").get_result(conn)?;
-    if depth == Some(1) && setting.defer_foreign_keys == 1 {
-        Ok(())
-    } else {
-        let text = "the closure began or ended a transaction, or hid an error that ended it";
-        Err(Error::QueryBuilderError(text.into()))
-    }
+    let text = "the closure began or ended a transaction, or hid an error that ended it";
+    Err(Error::QueryBuilderError(text.into()))
 }
 
 impl fmt::Debug for SqliteOp {

@@ -4,7 +4,8 @@ use std::{cell::RefCell, rc::Rc};
 
 use proptest::{collection::vec, prelude::*, sample::select, test_runner::Config};
 use rederive_core::{
-    Change, ColumnKind, CommitError, MemoryStore, Op, Ops, PartitionId, RowOp, Table, Value,
+    Change, ColumnKind, CommitError, Json, MemoryStore, Op, Ops, PartitionId, ReduceError, RowFn,
+    RowOp, Table, Value, WhereOp,
 };
 use rederive_diesel::DieselOps;
 
@@ -50,13 +51,57 @@ const SCHEMA: &str = "
         PRIMARY KEY (part, id),
         FOREIGN KEY (part, a) REFERENCES plain (part, id));";
 
-/// One op: the table, the row's number, the change.
+/// One op.
 #[derive(Clone, Debug)]
 struct Spec {
     partition: usize,
     table: &'static Table,
-    id: i64,
-    change: Change,
+    what: What,
+}
+
+#[derive(Clone, Debug)]
+enum What {
+    /// A change of the row with this number.
+    Change(i64, Change),
+    /// A change of the row with this number by a function.
+    Modify(i64, Twist),
+    /// A change of the partition's rows with these values.
+    Where(Vec<(usize, Value)>, Change),
+}
+
+/// What a function makes of a row.
+#[derive(Clone, Copy, Debug)]
+enum Twist {
+    /// `a` becomes twice as much, or 1.
+    DoubleA,
+    /// `b` becomes what `a` is; that may be too much for it.
+    CopyAToB,
+    /// `a` is forgotten, which not every table takes.
+    ForgetA,
+    /// `d` tells what `c` is.
+    TellC,
+    /// Fails when `a` is above 2.
+    DemandSmallA,
+    Nothing,
+}
+
+impl Twist {
+    fn function(self) -> RowFn {
+        RowFn::new(move |row| {
+            match (self, &row[2]) {
+                (Twist::DoubleA, Value::Integer(a)) => row[2] = a.wrapping_mul(2).into(),
+                (Twist::DoubleA, _) => row[2] = 1.into(),
+                (Twist::CopyAToB, a) => row[3] = a.clone(),
+                (Twist::ForgetA, _) => row[2] = Value::Null,
+                (Twist::TellC, _) => row[5] = format!("c {}", row[4]).into(),
+                (Twist::DemandSmallA, Value::Integer(a)) if *a > 2 => {
+                    return Err(ReduceError::new(format!("{a} is too much")));
+                }
+                (Twist::DemandSmallA | Twist::Nothing, _) => {}
+            }
+            Ok(())
+        })
+    }
 }
 
 fn value(column: usize) -> BoxedStrategy<Value> {
@@ -80,7 +125,8 @@ fn value(column: usize) -> BoxedStrategy<Value> {
         ]
         .boxed(),
         _ => prop_oneof![
-            6 => select(vec![Value::from("x"), Value::from("y")]),
+            3 => select(vec![Value::from("x"), Value::from("y")]),
+            3 => select(vec![Value::from("[]"), Value::from(r#"[ 1, "x" ]"#)]),
             1 => Just(Value::Null),
         ]
         .boxed(),
@@ -112,21 +158,73 @@ fn change() -> impl Strategy<Value = Change> {
             .prop_filter("a number", |(_, by)| *by != Value::Null)
             .prop_map(|(column, by)| Change::Increment(column, by)),
         2 => Just(Change::Delete),
+        2 => row().prop_map(Change::Merge),
+        2 => any_row().prop_map(Change::Replace),
+        3 => json().prop_map(|element| Change::ArrayPushUniq(5, element)),
+        2 => json().prop_map(|element| Change::ArrayDelete(5, element)),
     ]
 }
 
+fn json() -> impl Strategy<Value = Json> {
+    prop_oneof![
+        Just(Json::of("x").unwrap()),
+        (0..3).prop_map(|number| Json::of(&number).unwrap()),
+        Just(Json::of(&[true]).unwrap()),
+    ]
+}
+
+fn twist() -> impl Strategy<Value = Twist> {
+    use Twist::*;
+    select(vec![DoubleA, CopyAToB, ForgetA, TellC, DemandSmallA, Nothing])
+}
+
+fn what() -> impl Strategy<Value = What> {
+    let filter = vec((1_usize..6).prop_flat_map(|column| (Just(column), filtered(column))), 0..2);
+    let increment = (2_usize..5).prop_flat_map(|column| (Just(column), value(column)));
+    let selected = prop_oneof![
+        2 => row().prop_map(Change::Update),
+        3 => increment
+            .prop_filter("a number", |(_, by)| *by != Value::Null)
+            .prop_map(|(column, by)| Change::Increment(column, by)),
+        1 => Just(Change::Delete),
+    ];
+    prop_oneof![
+        12 => (0_i64..3, change()).prop_map(|(id, change)| What::Change(id, change)),
+        3 => (0_i64..3, twist()).prop_map(|(id, twist)| What::Modify(id, twist)),
+        3 => (filter, selected).prop_map(|(filter, change)| What::Where(filter, change)),
+    ]
+}
+
+fn filtered(column: usize) -> BoxedStrategy<Value> {
+    match column {
+        1 => (0_i64..3).prop_map(Value::from).boxed(),
+        column => value(column),
+    }
+}
+
 fn specs(tables: &[&'static Table]) -> impl Strategy<Value = Vec<Vec<Spec>>> + use<> {
-    let spec = (0_usize..3, select(tables.to_vec()), 0_i64..3, change())
-        .prop_map(|(partition, table, id, change)| Spec { partition, table, id, change });
+    let spec = (0_usize..3, select(tables.to_vec()), what())
+        .prop_map(|(partition, table, what)| Spec { partition, table, what });
     vec(vec(spec, 1..6), 40..80)
 }
 
 const PARTS: [&str; 2] = ["x", "y"];
 
 fn op(spec: &Spec) -> Op {
-    let key = [Value::from(PARTS[spec.partition]), Value::from(spec.id)];
-    let key = key.into_iter().collect();
-    Op::Row(RowOp { table: spec.table, key, change: spec.change.clone() })
+    let Spec { partition, table, what } = spec;
+    let part = Value::from(PARTS[*partition]);
+    let row = |id: i64, change| {
+        let key = [part.clone(), id.into()].into_iter().collect();
+        Op::Row(RowOp { table, key, change })
+    };
+    match what {
+        What::Change(id, change) => row(*id, change.clone()),
+        What::Modify(id, twist) => row(*id, Change::Modify(twist.function())),
+        What::Where(filter, change) => {
+            let filter = [(0, part)].into_iter().chain(filter.clone()).collect();
+            Op::Where(WhereOp { table, filter, change: change.clone() })
+        }
+    }
 }
 
 /// The ops of a batch by partition: a row belongs to one partition.

@@ -68,7 +68,7 @@ fn ops() -> Ops {
 fn only(ops: Ops) -> rederive_core::RowOp {
     match ops.into_vec().remove(0) {
         Op::Row(op) => op,
-        Op::Custom(op) => panic!("{op:?}"),
+        other => panic!("{other}"),
     }
 }
 
@@ -137,7 +137,7 @@ fn one_pair_or_many_are_the_changes_of_an_update() {
         .into_iter()
         .map(|op| match op {
             Op::Row(op) => op.change,
-            Op::Custom(op) => panic!("{op:?}"),
+            other => panic!("{other}"),
         })
         .collect();
     assert_eq!(

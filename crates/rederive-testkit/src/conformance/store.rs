@@ -3,16 +3,22 @@
 //! A store is handed to it with three empty tables of given shapes. A store in a database creates
 //! them by [`CREATE_TABLES`]; see [`StoreUnderTest`] for the rest.
 
+pub mod arrays;
 pub mod changes;
 pub mod committing;
 pub mod fencing;
 pub mod halting;
 pub mod loading;
+pub mod modifying;
 pub mod opening;
 pub mod recording;
+pub mod replacing;
+pub mod selecting;
 pub mod sequences;
 pub mod values;
 mod owner;
+mod random_ops;
+mod scene;
 
 use rederive_core::{ColumnKind, MemoryStore, Store, Table, Value};
 
@@ -162,6 +168,32 @@ pub fn all<T: StoreUnderTest>() -> Vec<Check<T>> {
         changes::a_delete_removes_the_row_if_there_is_one,
         changes::rows_are_told_apart_by_every_column_of_the_key,
         changes::a_table_may_be_all_key,
+        replacing::a_merge_makes_a_row_or_changes_the_named_columns,
+        replacing::a_replaced_row_is_exactly_the_new_one,
+        replacing::rows_of_a_key_of_two_columns_are_replaced_and_merged,
+        replacing::a_row_that_is_all_key_can_be_replaced_and_merged,
+        modifying::a_row_is_modified_by_a_function_of_its_values,
+        modifying::a_function_sees_what_the_ops_before_it_left,
+        modifying::a_function_may_run_again_when_its_transaction_was_taken_back,
+        modifying::a_modification_is_rejected_when_no_row_has_the_key,
+        modifying::a_function_that_fails_or_panics_rejects_its_transaction,
+        modifying::a_function_cannot_change_the_key_nor_the_type_of_a_value,
+        modifying::rows_of_many_partitions_are_modified_in_one_write,
+        arrays::an_element_is_added_to_an_array_once,
+        arrays::an_element_is_deleted_from_an_array_wherever_it_is,
+        arrays::elements_are_equal_when_their_json_is,
+        arrays::an_array_that_does_not_change_is_left_to_the_byte,
+        arrays::what_is_no_array_is_rejected_with_table_column_and_key_named,
+        arrays::an_array_op_is_rejected_when_no_row_has_the_key,
+        selecting::rows_are_updated_by_their_values,
+        selecting::rows_are_incremented_by_their_values,
+        selecting::rows_are_deleted_by_their_values,
+        selecting::null_selects_rows_without_a_value,
+        selecting::a_column_of_the_key_selects_too,
+        selecting::selecting_no_row_changes_nothing,
+        selecting::rows_are_selected_as_the_ops_before_left_them,
+        selecting::an_increment_that_overflows_in_one_of_the_rows_is_rejected,
+        selecting::partitions_select_their_own_rows_in_one_write,
         sequences::ops_on_one_key_are_applied_in_order,
         sequences::an_op_is_judged_by_the_rows_as_the_ops_before_it_left_them,
         sequences::many_rows_of_many_tables_change_in_one_write,

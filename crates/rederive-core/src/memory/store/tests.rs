@@ -1,7 +1,7 @@
 //! What only a store in memory does; `rederive-testkit` runs the suite for all stores over it.
 
 use super::*;
-use crate::{Change, ColumnKind, CursorKind, CustomOp, PartitionWrite, RowOp};
+use crate::{Change, ColumnKind, CursorKind, CustomOp, Op, PartitionWrite, RowOp};
 
 static ROWS: Table = Table::new(
     "rows",

@@ -2,37 +2,13 @@
 
 #![allow(clippy::expect_used, reason = "a check fails by panicking")]
 
-use rederive_core::{Change, Op, Table, Value};
+use rederive_core::{Change, Value};
 
 use super::{
     StoreUnderTest,
     owner::{Owner, column, op, set},
+    scene::{on, scene, thing, unchanged},
 };
-
-/// The row of `things` with this id, as its named columns that are not `NULL`.
-fn thing<T: StoreUnderTest>(test: &T, id: &str) -> Option<Vec<(&'static str, Value)>> {
-    let things = test.things();
-    let row = test.rows(things).into_iter().find(|row| row[0] == Value::from(id))?;
-    let named = things.columns.iter().map(|(name, _)| *name).zip(row).skip(1);
-    Some(named.filter(|(_, value)| *value != Value::Null).collect())
-}
-
-fn on(table: &'static Table, id: &str, change: Change) -> Op {
-    op(table, [id], change)
-}
-
-/// An owner, and a row `a` of `things` with some values.
-fn scene<T: StoreUnderTest>(test: &T) -> (Owner, &'static Table) {
-    let mut owner = Owner::open(test.store(), "accounts");
-    let things = test.things();
-    let values = set(things, [("big", 5.into()), ("name", "old".into())]);
-    owner.apply([on(things, "a", Change::Insert(values))]).expect("it commits");
-    (owner, things)
-}
-
-fn unchanged() -> Option<Vec<(&'static str, Value)>> {
-    Some(vec![("big", 5.into()), ("name", "old".into())])
-}
 
 /// Those that are not named are `NULL`, as they have no default.
 pub fn an_insert_makes_a_row_and_leaves_other_columns_empty<T: StoreUnderTest>(test: T) {

@@ -4,7 +4,8 @@
 
 use rederive_core::{
     Change, CommitError, Cursor, CursorKind, Failure, FailureKind, Halt, Op, Opening, PartitionId,
-    PartitionWrite, ReducerWrite, Revision, RowOp, Store, Table, Timestamp, Value, Writer,
+    PartitionWrite, ReducerWrite, Revision, Row, RowOp, Store, Table, Timestamp, Value, WhereOp,
+    Writer,
 };
 
 /// The owner of a reducer.
@@ -131,10 +132,19 @@ impl Owner {
     /// Applies ops that must be rejected, with nothing done.
     #[track_caller]
     pub(super) fn is_refused(&mut self, ops: impl IntoIterator<Item = Op>) {
+        self.refusal(ops);
+    }
+
+    /// Applies ops that must be rejected, with nothing done, and answers why they were.
+    #[track_caller]
+    pub(super) fn refusal(&mut self, ops: impl IntoIterator<Item = Op>) -> (FailureKind, String) {
         let before = self.stored_revision();
         let result = self.apply(ops);
-        assert!(matches!(result, Err(CommitError::Rejected { .. })), "not rejected: {result:?}");
         assert_eq!(self.stored_revision(), before, "a rejected transaction left something");
+        match result {
+            Err(CommitError::Rejected { kind, message }) => (kind, message),
+            other => panic!("not rejected: {other:?}"),
+        }
     }
 
     pub(super) fn stored_revision(&mut self) -> Option<Revision> {
@@ -149,6 +159,11 @@ pub(super) fn op<K: Into<Value>>(
     change: Change,
 ) -> Op {
     Op::Row(RowOp { table, key: key.into_iter().map(Into::into).collect(), change })
+}
+
+/// An op on the rows of `table` that have these values.
+pub(super) fn op_where(table: &'static Table, filter: Row, change: Change) -> Op {
+    Op::Where(WhereOp { table, filter, change })
 }
 
 /// The values of the columns of these names.

@@ -2,13 +2,14 @@
 
 #![allow(clippy::expect_used, reason = "a check fails by panicking")]
 
-use rederive_core::{Change, CommitError, Cursor, MemoryStore, Op, Table, Value};
+use rederive_core::{Change, CommitError, MemoryStore, Op, Table, Value};
 
 use super::{
     StoreUnderTest,
-    owner::{Owner, Part, column, op, part, set},
+    owner::{Owner, Part, column, op, set},
+    random_ops::random_part,
 };
-use crate::{Rng, for_each_seed};
+use crate::for_each_seed;
 
 fn on(things: &'static Table, id: &str, change: Change) -> Op {
     op(things, [id], change)
@@ -185,65 +186,4 @@ pub fn any_ops_lead_to_the_rows_they_should<T: StoreUnderTest>(test: T) {
             }
         }
     });
-}
-
-/// Ops on rows that only this partition changes.
-fn random_part<T: StoreUnderTest>(
-    test: &T,
-    run: &str,
-    partition: usize,
-    step: u64,
-    rng: &mut Rng,
-) -> Part {
-    // Few steps may be rejected, as those end nowhere.
-    let is_bold = rng.chance(0.1);
-    let mut ops = Vec::new();
-    for _ in 0..rng.range(0..8) {
-        let id = format!("{run} {partition} {}", rng.range(0..3));
-        let (table, key) = match rng.range(0..6) {
-            0 => (test.tags(), vec![Value::from(id)]),
-            1 | 2 => (test.places(), vec![Value::from(rng.range(0..2) as i64), id.into()]),
-            _ => (test.things(), vec![Value::from(id)]),
-        };
-        let change = random_change(test, table, rng);
-        let needs = match change {
-            Change::Insert(_) => Some(Change::Delete),
-            Change::Update(_) | Change::Increment(..) => Some(Change::InsertNew(vec![])),
-            _ => None,
-        };
-        let needs = needs.filter(|_| !is_bold);
-        ops.extend(needs.into_iter().chain([change]).map(|change| op(table, key.clone(), change)));
-    }
-    part(partition as u64, Cursor::from(step)).unrecorded().ops(ops)
-}
-
-fn random_change<T: StoreUnderTest>(test: &T, table: &'static Table, rng: &mut Rng) -> Change {
-    let counts: &[&str] = match table.columns.len() {
-        1 => &[],
-        3 => &["n"],
-        _ => &["small", "middle", "big"],
-    };
-    let mut row = Vec::new();
-    for name in counts {
-        if rng.chance(0.5) {
-            let value =
-                if rng.chance(0.2) { Value::Null } else { Value::from(rng.range(0..100) as i64) };
-            row.push((column(table, name), value));
-        }
-    }
-    if table == test.things() && rng.chance(0.5) {
-        row.push((column(table, "name"), format!("n{}", rng.range(0..10)).into()));
-    }
-    match rng.range(0..6) {
-        0 => Change::Insert(row),
-        1 => Change::InsertNew(row),
-        2 => Change::Update(row),
-        3 => Change::Delete,
-        4 if !counts.is_empty() => {
-            let by = rng.range(0..200) as i64 - 100;
-            let name = *rng.pick(counts);
-            Change::Increment(column(table, name), by.into())
-        }
-        _ => Change::Upsert(row),
-    }
 }

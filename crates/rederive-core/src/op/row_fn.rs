@@ -1,0 +1,56 @@
+//! [`RowFn`]: a change of a row that is computed from its values.
+
+use std::{fmt, sync::Arc};
+
+use crate::{ReduceError, Value};
+
+type Function = dyn Fn(&mut [Value]) -> Result<(), ReduceError> + Send + Sync;
+
+/// A function over the values of a row, one per column of the table.
+///
+/// It must be pure: it runs while the transaction does, and again when that has to be repeated, so it
+/// must depend on nothing but the values (and what it has captured) and must not use the store.
+///
+/// ```
+/// use rederive_core::{Change, RowFn, Value};
+///
+/// // The second column becomes the longest text that it ever was.
+/// let name = "Alexandra".to_owned();
+/// let keep_longest = Change::Modify(RowFn::new(move |row| {
+///     if !matches!(&row[1], Value::Text(old) if old.len() >= name.len()) {
+///         row[1] = Value::from(&name);
+///     }
+///     Ok(())
+/// }));
+/// # let _ = keep_longest;
+/// ```
+#[derive(Clone)]
+pub struct RowFn(Arc<Function>);
+
+impl RowFn {
+    /// A change by this function. An error of it rejects the event.
+    pub fn new(
+        function: impl Fn(&mut [Value]) -> Result<(), ReduceError> + Send + Sync + 'static,
+    ) -> Self {
+        Self(Arc::new(function))
+    }
+
+    pub(super) fn call(&self, row: &mut [Value]) -> Result<(), ReduceError> {
+        (self.0)(row)
+    }
+}
+
+impl fmt::Debug for RowFn {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("RowFn")
+    }
+}
+
+/// Equal when they are clones of one another.
+impl PartialEq for RowFn {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+}
+
+impl Eq for RowFn {}
