@@ -45,7 +45,9 @@ impl Value {
     pub fn read_as(self, kind: ColumnKind) -> Value {
         match self {
             Value::Integer(number) if kind.is_float() => Value::Float(number as f64),
-            Value::Integer(number @ (0 | 1)) if kind == ColumnKind::Bool => Value::Bool(number == 1),
+            Value::Integer(number @ (0 | 1)) if kind == ColumnKind::Bool => {
+                Value::Bool(number == 1)
+            }
             other => other,
         }
     }

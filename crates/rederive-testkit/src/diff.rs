@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use rederive_core::{Change, Op, Row, Table, Value};
+use rederive_core::{Op, Table, Value};
 
 /// Rows of a table, for comparisons: a value per column.
 ///
@@ -90,6 +90,7 @@ fn values(row: &[Value]) -> String {
 pub(crate) fn same_op(one: &Op, other: &Op) -> bool {
     match (one, other) {
         (Op::Row(one), Op::Row(other)) => one == other,
+        (Op::Where(one), Op::Where(other)) => one == other,
         (Op::Custom(one), Op::Custom(other)) => format!("{one:?}") == format!("{other:?}"),
         _ => false,
     }
@@ -110,13 +111,13 @@ pub(crate) fn diff_ops(expected: &[Op], actual: &[Op]) -> Option<String> {
     for (expected_at, actual_at) in shared.into_iter().chain(ends) {
         let (missing, surplus) = (expected_at - at, actual_at - to);
         for op in wanted.by_ref().take(missing) {
-            text.push_str(&format!("\n  - {}", op_text(op)));
+            text.push_str(&format!("\n  - {}", op));
         }
         for op in found.by_ref().take(surplus) {
-            text.push_str(&format!("\n  + {}", op_text(op)));
+            text.push_str(&format!("\n  + {}", op));
         }
         if let (Some(op), Some(_)) = (wanted.next(), found.next()) {
-            text.push_str(&format!("\n    {}", op_text(op)));
+            text.push_str(&format!("\n    {}", op));
         }
         (at, to) = (expected_at + 1, actual_at + 1);
     }
@@ -149,32 +150,9 @@ fn longest_common(one: &[Op], other: &[Op]) -> Vec<(usize, usize)> {
     common
 }
 
-/// An op in one line, such as `increment accounts 'alice': balance by 5`.
-pub(crate) fn op_text(op: &Op) -> String {
-    let row = match op {
-        Op::Row(row) => row,
-        Op::Custom(custom) => return format!("{custom:?}"),
-    };
-    let column = |at: usize| row.table.columns.get(at).map_or("?", |(name, _)| *name);
-    let set = |values: &Row| {
-        let set = values.iter().map(|(at, value)| format!("{} = {value}", column(*at)));
-        set.collect::<Vec<_>>().join(", ")
-    };
-    let (verb, rest) = match &row.change {
-        Change::Insert(values) => ("insert", set(values)),
-        Change::InsertNew(values) => ("insert new", set(values)),
-        Change::Upsert(values) => ("upsert", set(values)),
-        Change::Update(values) => ("update", set(values)),
-        Change::Increment(at, by) => ("increment", format!("{} by {by}", column(*at))),
-        Change::Delete => ("delete", String::new()),
-    };
-    let colon = if rest.is_empty() { "" } else { ": " };
-    format!("{verb} {} {}{colon}{rest}", row.table.name, values(&row.key))
-}
-
 #[cfg(test)]
 mod tests {
-    use rederive_core::{ColumnKind, Ops};
+    use rederive_core::{Change, ColumnKind, Ops};
 
     use super::*;
 

@@ -105,7 +105,7 @@ impl<'f, E: Send + Sync + 'static, S: Store> Follower<'f, E, S> {
             let stored = self.rows.get(&id).cloned();
             let (cursor, halt) = stored.unwrap_or((self.stored.clone(), None));
             let new = || {
-                let engine = self.engine.start(&id, cursor == Cursor::Start);
+                let engine = self.engine.start(&id, &cursor, cursor == Cursor::Start);
                 PartitionState::new(engine, id.clone(), cursor, halt)
             };
             self.partitions.entry(id.clone()).or_insert_with(new).deliver(delivery);
@@ -243,6 +243,9 @@ impl Emitted {
             match op {
                 Op::Row(row) => {
                     self.tables.insert(row.table.name, row.table);
+                }
+                Op::Where(rows) => {
+                    self.tables.insert(rows.table.name, rows.table);
                 }
                 Op::Custom(custom) => self.custom = Some(format!("{custom:?}")),
             }

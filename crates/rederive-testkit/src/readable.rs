@@ -1,8 +1,8 @@
 //! [`ReadableStore`]: a store whose derived state a test can read.
 
 use rederive_core::{
-    MemoryStore, OpenError, Opened, Opening, PartitionId, PartitionRecord, Store, StoreError,
-    StoreIdentity, Table, Value, Writer,
+    MemoryStore, OpenError, Opened, Opening, PartitionId, PartitionRecord, StateRecord, Store,
+    StoreError, StoreIdentity, StoredRow, Table, Value, Writer,
 };
 
 use crate::FaultyStore;
@@ -120,5 +120,18 @@ where
         limit: usize,
     ) -> Result<Vec<PartitionRecord>, StoreError> {
         self.store.halted(reducer, after, limit)
+    }
+
+    fn load(&self, rows: &[StoredRow]) -> Result<Vec<Option<Vec<Value>>>, StoreError> {
+        self.store.load(rows)
+    }
+
+    fn states(
+        &self,
+        reducer: &str,
+        after: Option<&PartitionId>,
+        limit: usize,
+    ) -> Result<Vec<StateRecord>, StoreError> {
+        self.store.states(reducer, after, limit)
     }
 }

@@ -8,7 +8,7 @@ use rederive_core::{
 
 use crate::{
     Given, ReadableStore,
-    diff::{diff_ops, diff_rows, op_text},
+    diff::{diff_ops, diff_rows},
     follower::{Crash, Emitted, Follower, log_of},
     given::Recorder,
     state::{Tables, refuse_custom_ops},
@@ -297,7 +297,7 @@ impl From<&'static str> for TableRef {
 
 impl<E: Send + Sync + 'static, S> std::fmt::Debug for Scenario<E, S> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let ops: Vec<String> = self.last.ops.iter().map(op_text).collect();
+        let ops: Vec<String> = self.last.ops.iter().map(ToString::to_string).collect();
         f.debug_struct("Scenario")
             .field("reducer", &self.engine.name())
             .field("last_ops", &ops)

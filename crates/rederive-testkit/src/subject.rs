@@ -6,8 +6,8 @@ use std::{
 };
 
 use rederive_core::{
-    Engine, EventTypes, OnUndecodable, Ops, PartitionEngine, PartitionId, Partitions, Recorded,
-    ReduceError, Reducer, Reduction, Stateless, Undecodable,
+    Cursor, Engine, EventTypes, OnUndecodable, Ops, PartitionEngine, PartitionId, Partitions,
+    Recorded, ReduceError, Reducer, Reduction, Stateless, Undecodable,
 };
 
 /// What is tested: a [`Reducer`], by value, behind an `Arc` or as a constant (`&Accounts`), or any
@@ -88,7 +88,7 @@ impl<'s, E: Send + Sync + 'static> Pass<'s, E> {
             if self.halted.contains(&partition) {
                 return;
             }
-            let start = || self.engine.start(&partition, true);
+            let start = || self.engine.start(&partition, &Cursor::Start, true);
             let own = self.partitions.entry(partition.clone()).or_insert_with(start);
             let reduction = own.reduce(&partition, &[event]);
             own.committed();

@@ -1,6 +1,6 @@
 //! [`RowFn`]: a change of a row that is computed from its values.
 
-use std::{fmt, sync::Arc};
+use std::{any::TypeId, fmt, sync::Arc};
 
 use crate::{ReduceError, Value};
 
@@ -25,18 +25,21 @@ type Function = dyn Fn(&mut [Value]) -> Result<(), ReduceError> + Send + Sync;
 /// # let _ = keep_longest;
 /// ```
 #[derive(Clone)]
-pub struct RowFn(Arc<Function>);
+pub struct RowFn {
+    function: Arc<Function>,
+    code: TypeId,
+}
 
 impl RowFn {
     /// A change by this function. An error of it rejects the event.
     pub fn new(
         function: impl Fn(&mut [Value]) -> Result<(), ReduceError> + Send + Sync + 'static,
     ) -> Self {
-        Self(Arc::new(function))
+        Self { code: type_id(&function), function: Arc::new(function) }
     }
 
     pub(super) fn call(&self, row: &mut [Value]) -> Result<(), ReduceError> {
-        (self.0)(row)
+        (self.function)(row)
     }
 }
 
@@ -46,11 +49,15 @@ impl fmt::Debug for RowFn {
     }
 }
 
-/// Equal when they are clones of one another.
+/// Equal when they are the same code: what it has captured cannot be compared.
 impl PartialEq for RowFn {
     fn eq(&self, other: &Self) -> bool {
-        Arc::ptr_eq(&self.0, &other.0)
+        self.code == other.code
     }
 }
 
 impl Eq for RowFn {}
+
+fn type_id<F: 'static>(_: &F) -> TypeId {
+    TypeId::of::<F>()
+}

@@ -115,7 +115,7 @@ fn every_op_has_a_text() {
         (Change::Merge(vec![(3, 1.into())]), "merge points 1, 2: size = 1"),
         (Change::Replace(vec![(3, 1.into())]), "replace points 1, 2: size = 1"),
         (Change::Update(vec![(3, 1.into())]), "update points 1, 2: size = 1"),
-        (Change::Increment(3, (-1).into()), "increment points 1, 2: size + -1"),
+        (Change::Increment(3, (-1).into()), "increment points 1, 2: size by -1"),
         (Change::Modify(RowFn::new(|_| Ok(()))), "modify points 1, 2: by a function"),
         (Change::ArrayPushUniq(2, element()), "array_push_uniq points 1, 2: name [1]"),
         (Change::ArrayDelete(2, element()), "array_delete points 1, 2: name [1]"),

@@ -75,7 +75,7 @@ fn details(f: &mut fmt::Formatter<'_>, table: &Table, change: &Change) -> fmt::R
             }
             values(f, table, row)
         }
-        Change::Increment(column, by) => write!(f, ": {} + {by}", name(table, *column)),
+        Change::Increment(column, by) => write!(f, ": {} by {by}", name(table, *column)),
         Change::ArrayPushUniq(column, element) | Change::ArrayDelete(column, element) => {
             write!(f, ": {} {element}", name(table, *column))
         }

@@ -3,11 +3,7 @@
 use rederive_core::{Op, PartitionId, Recorded};
 
 use super::record;
-use crate::{
-    Given, Subject,
-    diff::{diff_ops, op_text},
-    subject::Pass,
-};
+use crate::{Given, Subject, diff::diff_ops, subject::Pass};
 
 /// An event belongs to the same partitions and is reduced to the same ops whenever it is asked for:
 /// all events are gone through twice.
@@ -76,7 +72,9 @@ impl Made {
 
 fn told(result: &Result<Vec<Op>, String>) -> String {
     match result {
-        Ok(ops) => format!("ops [{}]", ops.iter().map(op_text).collect::<Vec<_>>().join("; ")),
+        Ok(ops) => {
+            format!("ops [{}]", ops.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))
+        }
         Err(message) => format!("the failure {message:?}"),
     }
 }
