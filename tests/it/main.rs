@@ -11,6 +11,7 @@ mod dying;
 mod faults;
 mod fencing;
 mod fixture;
+mod folding;
 mod git_history;
 mod halting;
 mod holes;

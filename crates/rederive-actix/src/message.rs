@@ -8,6 +8,7 @@ use std::sync::{Arc, atomic::AtomicBool};
 use actix::{Message, Recipient};
 use rederive_core::{
     Cursor, Delivery, Group, Next, OpenError, Opened, PartitionId, Rejection, Settled, Slice,
+    StoreError, StoredRow, Value,
 };
 use tokio::sync::oneshot;
 
@@ -78,6 +79,18 @@ pub(crate) struct Head(pub(crate) Recipient<HeadIs>);
 
 /// event log → dispatcher.
 pub(crate) struct HeadIs(pub(crate) Cursor);
+
+/// dispatcher → persistence: read the rows that partitions want before they reduce.
+pub(crate) struct Load {
+    pub(crate) rows: Vec<StoredRow>,
+    pub(crate) reply: Recipient<Loaded>,
+}
+
+/// persistence → dispatcher: the rows, in the order asked for.
+pub(crate) struct Loaded(pub(crate) Result<Vec<Option<Vec<Value>>>, StoreError>);
+
+/// dispatcher → partition dispatcher: the row that you want, if there is one.
+pub(crate) struct StateLoaded(pub(crate) Option<Vec<Value>>);
 
 /// dispatcher → partition dispatcher: events to reduce.
 pub(crate) struct Deliver<E>(pub(crate) Delivery<E>);
@@ -183,6 +196,6 @@ pub(crate) struct Abort;
 
 messages! {
     Open; OpenDone; Follow; Woken; NewEvents; Fetch<E>; Fetched<E>; Find<E>; Found<E>; Head; HeadIs;
-    Deliver<E>; Wait; Reduced; Commit; Committed; Answer; Recover; Passivate; PartitionEnded; ActorEnded;
+    Load; Loaded; StateLoaded; Deliver<E>; Wait; Reduced; Commit; Committed; Answer; Recover; Passivate; PartitionEnded; ActorEnded;
     WaitFor; RetryPartition; Hurry; Stop; ActorStopped; Abort;
 }

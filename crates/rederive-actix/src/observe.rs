@@ -53,6 +53,15 @@ impl Observer for LogObserver {
             Notice::Recovered { reducer, partition } => {
                 log::info!(target: TARGET, "{reducer}: partition {partition} is halted no more");
             }
+            Notice::LoadDelayed { reducer, attempt, delay, error } => log::warn!(
+                target: TARGET,
+                "{reducer}: stored states cannot be read, attempt {attempt}, next in {delay:?}: \
+                 {error}"
+            ),
+            Notice::LoadResumed { reducer, attempts } => log::info!(
+                target: TARGET,
+                "{reducer}: stored states are read again after {attempts} failed attempts"
+            ),
             Notice::CommitDelayed { reducers, attempt, delay, error } => log::warn!(
                 target: TARGET,
                 "commits of {} wait for the store, attempt {attempt}, next in {delay:?}: {error}",

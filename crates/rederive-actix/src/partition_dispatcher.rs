@@ -11,7 +11,7 @@ use rederive_core::{
 use crate::{
     dispatcher::Dispatcher,
     ended::EndGuard,
-    message::{Answer, Deliver, PartitionEnded, Passivate, Recover, Reduced, Wait},
+    message::{Answer, Deliver, PartitionEnded, Passivate, Recover, Reduced, StateLoaded, Wait},
     waiter::{Outcome, Waiter},
 };
 
@@ -118,6 +118,15 @@ impl<E: Send + Sync + 'static> Handler<Deliver<E>> for PartitionDispatcher<E> {
 
     fn handle(&mut self, Deliver(delivery): Deliver<E>, _: &mut Context<Self>) {
         self.state.deliver(delivery);
+        self.go_on();
+    }
+}
+
+impl<E: Send + Sync + 'static> Handler<StateLoaded> for PartitionDispatcher<E> {
+    type Result = ();
+
+    fn handle(&mut self, StateLoaded(row): StateLoaded, _: &mut Context<Self>) {
+        self.state.load(row);
         self.go_on();
     }
 }

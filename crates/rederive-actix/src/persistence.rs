@@ -15,7 +15,7 @@ use crate::{
     config::Config,
     ended::EndGuard,
     health::Health,
-    message::{Abort, ActorEnded, Commit, Committed, Hurry, Open, OpenDone, Stop},
+    message::{Abort, ActorEnded, Commit, Committed, Hurry, Load, Loaded, Open, OpenDone, Stop},
     observe::Observers,
     worker::{Place, Worker},
 };
@@ -34,7 +34,8 @@ pub(crate) struct Persistence {
     waiting: Vec<Waiting>,
     /// Those whose groups are in the settlement under way.
     settling: Vec<Recipient<Committed>>,
-    opening: usize,
+    /// Openings and loads under way.
+    asked: usize,
     attempts: u32,
     health: Health,
     /// The settlement that waits for its next attempt.
@@ -59,10 +60,10 @@ impl actix::Message for Ran {
     type Result = ();
 }
 
-/// worker → persistence: an open has been answered.
-struct Opened;
+/// worker → persistence: an open or a load has been answered.
+struct Answered;
 
-impl actix::Message for Opened {
+impl actix::Message for Answered {
     type Result = ();
 }
 
@@ -83,7 +84,7 @@ impl Persistence {
             worker: None,
             waiting: Vec::new(),
             settling: Vec::new(),
-            opening: 0,
+            asked: 0,
             attempts: 0,
             health,
             delayed: None,
@@ -106,7 +107,7 @@ impl Persistence {
                 self.waiting.drain(..).map(|waiting| (waiting.group, waiting.reply)).unzip();
             self.settling = replies;
             self.settle(Settlement::new(groups), ctx);
-        } else if self.opening == 0 && self.stopping.is_some() {
+        } else if self.asked == 0 && self.stopping.is_some() {
             self.stop(ctx);
         }
     }
@@ -207,23 +208,40 @@ impl Handler<Open> for Persistence {
 
     fn handle(&mut self, open: Open, ctx: &mut Context<Self>) {
         let Some(worker) = &self.worker else { return };
-        self.opening += 1;
+        self.asked += 1;
         let (store, me) = (Arc::clone(&self.store), ctx.address());
         // In turn with the transactions: the new owner sees all that the old one committed.
         worker.run(move |writer| {
             let opened = unpanicked(|| take_over(&open, writer, &*store));
             let opened = opened.unwrap_or_else(|error| Err(StoreError::new(error).into()));
             open.reply.do_send(OpenDone(opened));
-            me.do_send(Opened);
+            me.do_send(Answered);
         });
     }
 }
 
-impl Handler<Opened> for Persistence {
+impl Handler<Load> for Persistence {
     type Result = ();
 
-    fn handle(&mut self, _: Opened, ctx: &mut Context<Self>) {
-        self.opening -= 1;
+    fn handle(&mut self, Load { rows, reply }: Load, ctx: &mut Context<Self>) {
+        let Some(worker) = &self.worker else { return };
+        self.asked += 1;
+        let (store, me) = (Arc::clone(&self.store), ctx.address());
+        // In turn with the transactions: what was committed is seen.
+        worker.run(move |_| {
+            let loaded = unpanicked(|| store.load(&rows));
+            let loaded = loaded.unwrap_or_else(|error| Err(StoreError::new(error)));
+            reply.do_send(Loaded(loaded));
+            me.do_send(Answered);
+        });
+    }
+}
+
+impl Handler<Answered> for Persistence {
+    type Result = ();
+
+    fn handle(&mut self, _: Answered, ctx: &mut Context<Self>) {
+        self.asked -= 1;
         self.go_on(ctx);
     }
 }

@@ -30,6 +30,11 @@ pub trait Engine: Send + Sync + 'static {
     /// As [`Reducer::partition`].
     fn partition(&self, event: &Self::Event) -> Partitions;
 
+    /// Whether it keeps states that are stored and loaded.
+    fn is_stateful(&self) -> bool {
+        false
+    }
+
     /// The engine of a partition that begins to reduce what comes after `cursor`. `fresh` says that
     /// nothing of it was ever committed, so that it has no stored state.
     fn start(

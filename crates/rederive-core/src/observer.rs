@@ -104,6 +104,25 @@ pub enum Notice {
         /// How many attempts had failed in a row.
         attempts: u32,
     },
+    /// The states of partitions could not be read from the store, which is tried again after
+    /// `delay`. Their events wait. Told at each attempt.
+    LoadDelayed {
+        /// The reducer.
+        reducer: Arc<str>,
+        /// How many attempts failed in a row.
+        attempt: u32,
+        /// The pause before the next one.
+        delay: Duration,
+        /// What the store said.
+        error: String,
+    },
+    /// States can be read again after [`LoadDelayed`](Self::LoadDelayed).
+    LoadResumed {
+        /// The reducer.
+        reducer: Arc<str>,
+        /// How many attempts had failed in a row.
+        attempts: u32,
+    },
     /// The log could not be read and is tried again after `delay`. Told at each attempt.
     ReadDelayed {
         /// How many attempts failed in a row.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use actix::Actor;
 use rederive_actix::{Config, LogObserver, RegisterError, Registration, Supervisor};
-use rederive_core::{EventLog, Observer, Reducer, Store};
+use rederive_core::{EventLog, Fold, Folded, Observer, Reducer, Store};
 
 use crate::{handle::Handle, home::Home};
 
@@ -47,6 +47,55 @@ impl<E: Send + Sync + 'static> Rederive<E> {
     pub fn register(mut self, reducer: impl Reducer<Event = E>, store: impl Store) -> Self {
         let (log, store) = (Arc::clone(&self.log), Arc::new(store));
         self.registrations.push(Registration::new(Arc::new(reducer), log, store));
+        self
+    }
+
+    /// Registers a fold whose states and progress live in `store`, as JSON unless it is
+    /// [`Folded`] with another form. [`States`](rederive_core::States) reads them.
+    ///
+    /// ```
+    /// use rederive::{MemoryLog, MemoryStore, PartitionId, States, prelude::*};
+    ///
+    /// struct Lengths;
+    ///
+    /// impl Fold for Lengths {
+    ///     type Event = String;
+    ///     type State = usize;
+    ///
+    ///     fn name(&self) -> &str {
+    ///         "lengths"
+    ///     }
+    ///
+    ///     fn partition(&self, word: &String) -> Partitions {
+    ///         word.chars().next().map_or(Partitions::None, |first| first.to_string().into())
+    ///     }
+    ///
+    ///     fn fold(
+    ///         &self,
+    ///         sum: &mut usize,
+    ///         word: &Recorded<String>,
+    ///         _: &PartitionId,
+    ///     ) -> Result<(), ReduceError> {
+    ///         *sum += word.data.len();
+    ///         Ok(())
+    ///     }
+    /// }
+    ///
+    /// # #[actix_rt::main] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let (log, store) = (MemoryLog::new(), MemoryStore::new());
+    /// let rederive = Rederive::new(log.clone()).register_fold(Lengths, store.clone()).start().await?;
+    /// let recorded = log.append(["apple".to_owned(), "ant".to_owned()]);
+    /// rederive.wait(Await::events("lengths", &recorded)).await?;
+    /// assert_eq!(store.state::<usize>("lengths", "a")?, Some(8));
+    /// # rederive.stop().await; Ok(()) }
+    /// ```
+    pub fn register_fold<F: Fold<Event = E>>(
+        mut self,
+        fold: impl Into<Folded<F>>,
+        store: impl Store,
+    ) -> Self {
+        let (log, store) = (Arc::clone(&self.log), Arc::new(store));
+        self.registrations.push(Registration::of(Arc::new(fold.into()), log, store));
         self
     }
 

@@ -19,9 +19,10 @@ pub use rederive_actix::{
 pub use rederive_core as core;
 #[doc(inline)]
 pub use rederive_core::{
-    Blocked, Change, ColumnKind, Cursor, CursorKind, CustomOp, EventLog, FailureKind, Halt, Key,
-    LogError, MemoryLog, MemoryStore, Notice, Observer, Op, Ops, PartitionId, Partitions, Recorded,
-    ReduceError, Reducer, Row, Store, StoreError, Table, Timestamp, Value,
+    Blocked, Change, ColumnKind, Cursor, CursorKind, CustomOp, EventLog, FailureKind, Fold, Folded,
+    Halt, JsonState, Key, LogError, MemoryLog, MemoryStore, Notice, Observer, Op, Ops, PartitionId,
+    Partitions, Recorded, ReduceError, Reducer, Row, StateError, StateForm, StateRecord, States,
+    Store, StoreError, Table, Timestamp, Value,
 };
 #[doc(inline)]
 pub use rederive_diesel as diesel;

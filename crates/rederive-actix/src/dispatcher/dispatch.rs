@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Instant};
 use actix::{Actor, Addr, AsyncContext, Context, Handler};
 use rederive_core::{Blocked, Cursor, Delivery, Entry, Notice, PartitionId, Slice};
 
-use super::{Dispatcher, Links, Phase, flow::Dispatched};
+use super::{Dispatcher, Links, Phase, flow::Dispatched, load::Loads};
 use crate::{
     message::{Deliver, Fetched, Passivate},
     partition_dispatcher::{Begin, PartitionDispatcher, partitions_of},
@@ -49,7 +49,8 @@ impl<E: Send + Sync + 'static> Dispatcher<E> {
         let mut end = slice.end.clone();
         let mut touched: Vec<PartitionId> = Vec::new();
         let mut deliveries = 0;
-        let (links, watermark) = (&self.links, self.flow.watermark.cursor());
+        let (links, loads, watermark) =
+            (&self.links, &mut self.loads, self.flow.watermark.cursor());
         let from = slice.events.partition_point(|event| event.cursor <= self.flow.position);
         let mut to = from;
         let mut before = &self.flow.position;
@@ -88,7 +89,7 @@ impl<E: Send + Sync + 'static> Dispatcher<E> {
                     touched.push(partition.clone());
                     let id = partition.clone();
                     let start = |generation, cursor| {
-                        links.start(ctx, id, generation, cursor, Begin::Active)
+                        links.start(ctx, loads, id, generation, cursor, Begin::Active)
                     };
                     let route = self.routes.activate(partition, watermark, start);
                     route.batch.push(index);
@@ -109,6 +110,7 @@ impl<E: Send + Sync + 'static> Dispatcher<E> {
                 }
             }
         }
+        self.load(ctx);
         blocked
     }
 
@@ -144,13 +146,20 @@ impl<E: Send + Sync + 'static> Links<E> {
     pub(super) fn start(
         &self,
         ctx: &Context<Dispatcher<E>>,
+        loads: &mut Loads,
         partition: PartitionId,
         generation: u64,
         cursor: Cursor,
         begin: Begin,
     ) -> Addr<PartitionDispatcher<E>> {
         let (reducer, id) = (Arc::clone(&self.name), partition.clone());
-        let engine = self.engine.start(&partition, &cursor, cursor == Cursor::Start);
+        let fresh = loads.begins(&partition) || cursor == Cursor::Start;
+        let engine = self.engine.start(&partition, &cursor, fresh);
+        if let Some(row) = engine.wanted()
+            && !matches!(begin, Begin::Halted(_))
+        {
+            loads.want(partition.clone(), generation, row);
+        }
         self.observers.tell(&Notice::Activated { reducer, partition: id });
         PartitionDispatcher::new(
             ctx.address(),

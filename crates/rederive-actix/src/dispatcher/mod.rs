@@ -3,9 +3,11 @@
 mod dispatch;
 mod flow;
 mod group;
+mod load;
 mod recover;
 mod repair;
 mod route;
+mod seen;
 mod settle;
 mod status;
 mod wait;
@@ -47,6 +49,7 @@ pub(crate) struct Dispatcher<E: Send + Sync + 'static> {
     routes: Routes<Addr<PartitionDispatcher<E>>>,
     grouping: Grouping,
     repairs: repair::Repairs<Addr<PartitionDispatcher<E>>>,
+    loads: load::Loads,
     flush_scheduled: bool,
     /// Whether observers know that we are caught up.
     caught_up: bool,
@@ -97,6 +100,7 @@ impl<E: Send + Sync + 'static> Dispatcher<E> {
             routes: Routes::new(Vec::new()),
             grouping: Grouping::default(),
             repairs: repair::Repairs::default(),
+            loads: load::Loads::default(),
             flush_scheduled: false,
             caught_up: false,
             future: Waiters::default(),
@@ -172,6 +176,7 @@ impl<E: Send + Sync + 'static> Dispatcher<E> {
         self.links.observers.tell(&Notice::Fenced { reducer: Arc::clone(&self.links.name) });
         self.dismiss(&Outcome::Fenced);
         self.grouping = Grouping::default();
+        self.loads = load::Loads::default();
         self.repairs.clear();
         self.routes.clear();
         if matches!(self.phase, Phase::Stopping(_)) {
@@ -193,7 +198,7 @@ impl<E: Send + Sync + 'static> Dispatcher<E> {
     /// Stops once everything that was begun is done.
     fn stop_if_drained(&mut self, ctx: &mut Context<Self>) {
         if matches!(self.phase, Phase::Stopping(_))
-            && self.flow.unsettled() == 0
+            && (self.flow.unsettled() == 0 || self.loads.given_up())
             && self.grouping.is_idle()
             && !self.store_watermark(ctx)
         {
@@ -271,6 +276,11 @@ impl<E: Send + Sync + 'static> Handler<OpenDone> for Dispatcher<E> {
         self.revision = opened.revision;
         self.stored = opened.watermark.clone();
         self.flow = Flow::new(opened.watermark.clone(), self.links.config.window);
+        if self.links.engine.is_stateful()
+            && (opened.watermark == Cursor::Start || opened.revision.number == 0)
+        {
+            self.loads.only(opened.partitions.iter().map(|record| &record.partition));
+        }
         self.routes = Routes::new(opened.partitions);
         self.links.observers.tell(&Notice::Started {
             reducer: Arc::clone(&self.links.name),
@@ -309,6 +319,7 @@ impl<E: Send + Sync + 'static> Handler<Stop> for Dispatcher<E> {
         self.phase = Phase::Stopping(Some(stop));
         // What is not dispatched will not be. Those at the partitions are still answered.
         self.dismiss(&Outcome::Stopped);
+        self.loads.hurry();
         if done {
             self.stop(ctx);
         } else {

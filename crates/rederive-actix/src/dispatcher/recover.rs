@@ -45,7 +45,7 @@ impl<E: Send + Sync + 'static> Dispatcher<E> {
             actor: "partition dispatcher",
         });
         let (id, cursor) = (partition.clone(), route.cursor.clone());
-        route.addr = self.links.start(ctx, id, generation, cursor, begin);
+        route.addr = self.links.start(ctx, &mut self.loads, id, generation, cursor, begin);
         route.generation = generation;
         route.lost = false;
         if route.recovering {
@@ -83,6 +83,7 @@ impl<E: Send + Sync + 'static> Dispatcher<E> {
             }
         }
         self.settle(partition, &settled);
+        self.load(ctx);
     }
 
     /// The partitions of an event, each once; none if the reducer panics, as it did before.

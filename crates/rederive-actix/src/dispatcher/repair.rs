@@ -64,6 +64,12 @@ impl<A> Repairs<A> {
         self.going.drain().map(|(_, going)| going.addr).collect()
     }
 
+    /// The address of this generation of a repair's actor.
+    pub(super) fn addr(&self, partition: &PartitionId, generation: u64) -> Option<&A> {
+        let going = self.going.get(partition).filter(|going| going.generation == generation);
+        going.map(|going| &going.addr)
+    }
+
     fn of_generation(&mut self, partition: &PartitionId, generation: u64) -> Option<&mut Going<A>> {
         self.going.get_mut(partition).filter(|going| going.generation == generation)
     }
@@ -137,12 +143,14 @@ impl<E: Send + Sync + 'static> Dispatcher<E> {
             };
             let generation = self.routes.next_generation();
             let (id, begin) = (partition.clone(), Begin::Repair(halt));
-            let addr = self.links.start(ctx, id, generation, cursor.clone(), begin);
+            let addr =
+                self.links.start(ctx, &mut self.loads, id, generation, cursor.clone(), begin);
             let position = cursor.clone();
             let going = Going { addr, generation, cursor, position, unsettled: 0, replies };
             self.repairs.going.insert(partition.clone(), going);
             self.read_held(&partition, ctx);
         }
+        self.load(ctx);
     }
 
     /// Reads on for a repair, or ends it when nothing is left that was dispatched and held.

@@ -73,6 +73,10 @@ impl<F: Fold> Engine for Folded<F> {
         self.0.fold.partition(event)
     }
 
+    fn is_stateful(&self) -> bool {
+        true
+    }
+
     fn start(
         &self,
         partition: &PartitionId,
