@@ -113,11 +113,19 @@ impl<'f, E: Send + Sync + 'static, S: Store> Follower<'f, E, S> {
     }
 
     /// Has partitions reduce what they have: up to as many events as `limit` says, or nothing.
-    pub(crate) fn reduce(&mut self, mut limit: impl FnMut() -> Option<usize>) {
+    ///
+    /// # Errors
+    /// [`Crash`] when a state that is needed cannot be loaded.
+    pub(crate) fn reduce(&mut self, mut limit: impl FnMut() -> Option<usize>) -> Result<(), Crash> {
         let ids: Vec<PartitionId> = self.partitions.keys().cloned().collect();
         for id in ids {
             let Some(limit) = limit() else { continue };
             while let Some(state) = self.partitions.get_mut(&id) {
+                if let Some(row) = state.wanted() {
+                    let rows = self.store.load(&[row]);
+                    let rows = rows.map_err(|error| Crash(error.to_string()))?;
+                    state.load(rows.into_iter().next().flatten());
+                }
                 let next = state.next(limit, Timestamp::default);
                 let more = matches!(next, Next::Settled(_));
                 self.take(next);
@@ -126,6 +134,7 @@ impl<'f, E: Send + Sync + 'static, S: Store> Follower<'f, E, S> {
                 }
             }
         }
+        Ok(())
     }
 
     /// Brings these of the commits that are ready into the store, and how far all is settled.
@@ -170,7 +179,7 @@ impl<'f, E: Send + Sync + 'static, S: Store> Follower<'f, E, S> {
     pub(crate) fn finish(&mut self) -> Result<(), Crash> {
         self.read(usize::MAX);
         while !self.is_done() {
-            self.reduce(|| Some(usize::MAX));
+            self.reduce(|| Some(usize::MAX))?;
             self.commit(std::mem::take)?;
         }
         Ok(())
@@ -184,7 +193,7 @@ impl<'f, E: Send + Sync + 'static, S: Store> Follower<'f, E, S> {
         if rng.chance(0.7) {
             self.read(rng.range(1..most + 1));
         }
-        self.reduce(|| rng.chance(0.6).then(|| rng.range(1..most + 1)));
+        self.reduce(|| rng.chance(0.6).then(|| rng.range(1..most + 1)))?;
         self.commit(|ready| {
             rng.shuffle(ready);
             let later = ready.split_off(rng.range(0..ready.len() + 1));

@@ -124,7 +124,7 @@ impl<E: Send + Sync + 'static, S: ReadableStore> Scenario<E, S> {
             // What the event writes to is known only once it is reduced: before it is committed.
             let reduced = follower.and_then(|mut follower| {
                 follower.read(usize::MAX);
-                follower.reduce(|| Some(usize::MAX));
+                follower.reduce(|| Some(usize::MAX))?;
                 step.take_note(&follower.emitted, &self.store);
                 follower.finish().map(|()| follower.emitted)
             });
