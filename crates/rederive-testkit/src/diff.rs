@@ -87,7 +87,7 @@ fn values(row: &[Value]) -> String {
 }
 
 /// Whether two ops are the same; custom ops are when they print alike.
-pub(crate) fn same_op(one: &Op, other: &Op) -> bool {
+fn same_op(one: &Op, other: &Op) -> bool {
     match (one, other) {
         (Op::Row(one), Op::Row(other)) => one == other,
         (Op::Where(one), Op::Where(other)) => one == other,
@@ -111,13 +111,13 @@ pub(crate) fn diff_ops(expected: &[Op], actual: &[Op]) -> Option<String> {
     for (expected_at, actual_at) in shared.into_iter().chain(ends) {
         let (missing, surplus) = (expected_at - at, actual_at - to);
         for op in wanted.by_ref().take(missing) {
-            text.push_str(&format!("\n  - {}", op));
+            text.push_str(&format!("\n  - {op}"));
         }
         for op in found.by_ref().take(surplus) {
-            text.push_str(&format!("\n  + {}", op));
+            text.push_str(&format!("\n  + {op}"));
         }
         if let (Some(op), Some(_)) = (wanted.next(), found.next()) {
-            text.push_str(&format!("\n    {}", op));
+            text.push_str(&format!("\n    {op}"));
         }
         (at, to) = (expected_at + 1, actual_at + 1);
     }
@@ -193,11 +193,11 @@ mod tests {
         assert_eq!(
             lines,
             [
-                "    increment accounts 'a': balance by 1",
-                "  - increment accounts 'a': balance by 2",
-                "  + increment accounts 'a': balance by 3",
-                "    increment accounts 'a': balance by 4",
-                "  + increment accounts 'a': balance by 5",
+                "    increment accounts 'a': balance + 1",
+                "  - increment accounts 'a': balance + 2",
+                "  + increment accounts 'a': balance + 3",
+                "    increment accounts 'a': balance + 4",
+                "  + increment accounts 'a': balance + 5",
             ]
         );
     }

@@ -11,8 +11,8 @@ use crate::{Given, Subject, subject::Pass};
 ///
 /// Partitions are committed independently of each other: what two of them do to one row happens in
 /// no particular order. Changes that any order leads to the same result for (increments alone) are
-/// told as well, since the first change of another kind will be wrong. What custom ops change cannot
-/// be seen.
+/// told as well, since the first change of another kind will be wrong. What custom ops and
+/// changes of all rows with certain values change cannot be seen.
 ///
 /// # Panics
 /// When a row is changed by two partitions, with the row, both partitions and an event of each.
