@@ -193,11 +193,11 @@ mod tests {
         assert_eq!(
             lines,
             [
-                "    increment accounts 'a': balance + 1",
-                "  - increment accounts 'a': balance + 2",
-                "  + increment accounts 'a': balance + 3",
-                "    increment accounts 'a': balance + 4",
-                "  + increment accounts 'a': balance + 5",
+                "    increment accounts 'a': balance by 1",
+                "  - increment accounts 'a': balance by 2",
+                "  + increment accounts 'a': balance by 3",
+                "    increment accounts 'a': balance by 4",
+                "  + increment accounts 'a': balance by 5",
             ]
         );
     }

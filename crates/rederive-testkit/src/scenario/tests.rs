@@ -139,8 +139,8 @@ fn each_expectation_that_is_not_met_says_what_is_instead() {
             .when([Deposited("a", 1)])
             .then_ops(|ops| ops.change(&ACCOUNTS, ["a".into()], Change::Increment(1, 2.into())));
     });
-    assert!(said.contains("- increment accounts 'a': balance + 2"), "{said}");
-    assert!(said.contains("+ increment accounts 'a': balance + 1"), "{said}");
+    assert!(said.contains("- increment accounts 'a': balance by 2"), "{said}");
+    assert!(said.contains("+ increment accounts 'a': balance by 1"), "{said}");
     let said = failure(|| drop(account().when([Deposited("a", 1)]).then_unchanged()));
     assert!(said.contains("balance: 1 instead of 0"), "{said}");
     let said = failure(|| drop(account().then_ignored()));
