@@ -4,7 +4,7 @@
 use std::{cell::Cell, time::Duration};
 
 use rederive::{
-    Await, Cursor, Handle, Notice, RetryError, Store,
+    Await, Cursor, Handle, Notice, RepairError, Store,
     chaos::{Kill, Victim},
 };
 use rederive_testkit::{CommitFault, Gate, Rng, StoreChaos, for_each_seed};
@@ -120,7 +120,7 @@ impl Storm {
         for record in halted {
             match life.handle.retry("accounts", record.partition).await {
                 // One that had been begun may have ended just now.
-                Ok(()) | Err(RetryError::NotHalted) => {}
+                Ok(()) | Err(RepairError::NotHalted) => {}
                 Err(error) => panic!("{error}"),
             }
         }

@@ -1,7 +1,7 @@
 //! Repairing: a halted partition is tried again and catches up with what it held.
 
 use actix_rt::task::JoinHandle;
-use rederive::{Await, FailureKind, Handle, Notice, Outcome, RetryError, Store, chaos::Victim};
+use rederive::{Await, FailureKind, Handle, Notice, Outcome, RepairError, Store, chaos::Victim};
 use rederive_testkit::{CommitFault, Gate};
 
 use crate::{
@@ -50,7 +50,7 @@ async fn halted_world(world: &World) -> Handle {
 }
 
 /// Asks for a repair and goes on without waiting for its end.
-async fn begin_retry(handle: &Handle) -> JoinHandle<Result<(), RetryError>> {
+async fn begin_retry(handle: &Handle) -> JoinHandle<Result<(), RepairError>> {
     let handle = handle.clone();
     let repair = actix_rt::spawn(async move { handle.retry("accounts", "a").await });
     // The request is sent when the task runs for the first time.
@@ -84,7 +84,7 @@ async fn a_retry_that_fails_keeps_the_halt_and_counts_the_attempt(world: World) 
     let handle = halted_world(&world).await;
     for attempt in 2..4 {
         let error = handle.retry("accounts", "a").await.expect_err("poison as before");
-        let RetryError::Halted(halt) = error else { panic!("{error}") };
+        let RepairError::Halted(halt) = error else { panic!("{error}") };
         assert_eq!((halt.attempts, halt.kind), (attempt, FailureKind::Reduce));
         let stored = world.store.halted("accounts", None, 10).expect("readable").remove(0);
         assert_eq!(stored.halt.as_ref(), Some(&*halt));
@@ -104,7 +104,7 @@ async fn a_retry_that_fails_later_keeps_what_came_before(world: World) {
         hit.then(|| (FailureKind::Rejected, "not that one".to_owned()))
     });
     let error = handle.retry("accounts", "a").await.expect_err("rejected");
-    let RetryError::Halted(halt) = error else { panic!("{error}") };
+    let RepairError::Halted(halt) = error else { panic!("{error}") };
     assert_eq!((&halt.cursor, halt.attempts), (&later[1].cursor, 1));
     // The deposits of 1, 2, 4 and 16, and the 7 that were transferred.
     assert_eq!(world.rows()["a"].0, 16);
@@ -130,7 +130,7 @@ async fn new_events_wait_until_the_held_ones_are_applied(world: World) {
     for repair in repairs {
         // Whoever asks when it is done already is told that nothing is halted.
         let result = repair.await.expect("no panic");
-        assert!(matches!(result, Ok(()) | Err(RetryError::NotHalted)), "{result:?}");
+        assert!(matches!(result, Ok(()) | Err(RepairError::NotHalted)), "{result:?}");
     }
     world.settled(&handle).await;
     assert_eq!(world.rows(), healed(&world));
@@ -139,12 +139,12 @@ async fn new_events_wait_until_the_held_ones_are_applied(world: World) {
 
 async fn what_is_not_halted_cannot_be_repaired(world: World) {
     let handle = halted_world(&world).await;
-    assert_eq!(handle.retry("accounts", "b").await, Err(RetryError::NotHalted));
-    assert_eq!(handle.retry("accounts", "nobody").await, Err(RetryError::NotHalted));
+    assert_eq!(handle.retry("accounts", "b").await, Err(RepairError::NotHalted));
+    assert_eq!(handle.retry("accounts", "nobody").await, Err(RepairError::NotHalted));
     let unknown = handle.retry("acounts", "a").await;
-    assert_eq!(unknown, Err(RetryError::UnknownReducer { name: "acounts".into() }));
+    assert_eq!(unknown, Err(RepairError::UnknownReducer { name: "acounts".into() }));
     handle.stop().await;
-    assert_eq!(handle.retry("accounts", "a").await, Err(RetryError::Interrupted));
+    assert_eq!(handle.retry("accounts", "a").await, Err(RepairError::Interrupted));
     world.check();
 }
 
@@ -190,13 +190,13 @@ async fn a_repair_whose_actor_dies_can_be_asked_for_again(world: World) {
     let repair = begin_retry(&handle).await;
     gate.wait_for_arrivals(1, PATIENCE);
     kill(&handle, Victim::Dispatcher);
-    assert_eq!(repair.await.expect("no panic"), Err(RetryError::Interrupted));
+    assert_eq!(repair.await.expect("no panic"), Err(RepairError::Interrupted));
     gate.open();
     loop {
         match handle.retry("accounts", "a").await {
             // The repair that had passed the poison went on by itself.
-            Ok(()) | Err(RetryError::NotHalted) => break,
-            Err(RetryError::Interrupted) => actix_rt::task::yield_now().await,
+            Ok(()) | Err(RepairError::NotHalted) => break,
+            Err(RepairError::Interrupted) => actix_rt::task::yield_now().await,
             Err(error) => panic!("{error}"),
         }
     }

@@ -162,6 +162,8 @@ impl fmt::Display for Reply {
             Outcome::Done => f.write_str("done"),
             Outcome::Ignored => f.write_str("ignored"),
             Outcome::Halted(halt) => write!(f, "its partition is halted: {halt}"),
+            Outcome::Skipped(skip) => write!(f, "skipped: {skip}"),
+            Outcome::Paused => f.write_str("the reducer is paused"),
             Outcome::Blocked(reason) => write!(f, "the reducer is blocked: {reason}"),
             Outcome::Missing => f.write_str("the log has no such event"),
             Outcome::Fenced => f.write_str("another owner has taken the reducer over"),

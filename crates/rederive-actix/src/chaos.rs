@@ -55,6 +55,7 @@ impl Message for KillPartition {
 }
 
 /// Where to send what kills the actors of one dispatcher.
+#[derive(Clone)]
 pub(crate) struct Deadly {
     pub(crate) dispatcher: Recipient<Die>,
     pub(crate) partition: Recipient<KillPartition>,

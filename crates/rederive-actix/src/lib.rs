@@ -23,7 +23,8 @@
 //!                                                     └────────────────────────┘
 //! ```
 //!
-//! Not drawn: `RetryPartition` (supervisor → dispatcher), `Recover` (dispatcher → partition dispatcher),
+//! Not drawn: `RepairPartition` and `SetPaused` (supervisor → dispatcher), `Ask` (dispatcher, supervisor → persistence),
+//! `Retrying` (partition dispatcher → dispatcher), `Recover` (dispatcher → partition dispatcher),
 //! `ActorEnded` and `ActorStopped` (all → supervisor).
 //!
 //! | actor | owns |
@@ -52,6 +53,8 @@ mod waiter;
 mod awaiting;
 mod status;
 mod repair;
+mod pause;
+mod listing;
 mod health;
 mod observe;
 mod ended;
@@ -61,9 +64,11 @@ pub mod chaos;
 
 pub use awaiting::{Await, AwaitError, Awaited, Reply};
 pub use config::Config;
+pub use listing::{ListError, ListHalted, ListSkips};
 pub use observe::LogObserver;
+pub use pause::{Pause, PauseError};
 pub use registration::Registration;
-pub use repair::{Retry, RetryError};
+pub use repair::{RepairError, RetriedAll, Retry, RetryAll, SkipEvent};
 pub use status::{Activity, Delay, ReducerStatus};
 pub use supervisor::{RegisterError, Shutdown, Status, Supervisor};
 pub use waiter::Outcome;

@@ -7,12 +7,12 @@ use std::sync::{Arc, atomic::AtomicBool};
 
 use actix::{Message, Recipient};
 use rederive_core::{
-    Cursor, Delivery, Group, Next, OpenError, Opened, PartitionId, Rejection, Settled, Slice,
-    StoreError, StoredRow, Value,
+    Backoff, Cursor, Delivery, Group, Next, OpenError, Opened, PartitionId, Rejection, Settled,
+    SkipRecord, Slice, Store, StoreError, StoredRow, Value,
 };
 use tokio::sync::oneshot;
 
-use crate::{ownership::Ownership, repair::RetryError, waiter::Waiter};
+use crate::{ownership::Ownership, pause::PauseError, repair::RepairError, waiter::Waiter};
 
 macro_rules! messages {
     ($($(#[$doc:meta])* $name:ident $(<$e:ident>)?;)*) => {$(
@@ -111,6 +111,13 @@ pub(crate) struct Reduced {
     pub(crate) next: Next,
 }
 
+/// partition dispatcher → dispatcher: an event failed and is tried again after a pause.
+pub(crate) struct Retrying {
+    pub(crate) partition: PartitionId,
+    pub(crate) generation: u64,
+    pub(crate) backoff: Backoff,
+}
+
 /// dispatcher → persistence: bring this into the store.
 pub(crate) struct Commit {
     pub(crate) group: Group,
@@ -165,10 +172,39 @@ pub(crate) enum Until {
     Head,
 }
 
+/// dispatcher, supervisor → persistence: ask the store something, in turn with the transactions.
+/// Whoever asks has the answer sent by what runs; it is lost if that panics.
+pub(crate) struct Ask(pub(crate) Question);
+
+type Question = Box<dyn FnOnce(&dyn Store) + Send>;
+
+/// persistence → dispatcher: the skips of an event that this waiter waits for in these partitions.
+pub(crate) struct SkipsFound {
+    pub(crate) cursor: Cursor,
+    pub(crate) partitions: Vec<PartitionId>,
+    pub(crate) waiter: Waiter,
+    pub(crate) found: Result<Vec<SkipRecord>, StoreError>,
+}
+
 /// supervisor → dispatcher: repair a halted partition.
-pub(crate) struct RetryPartition {
+pub(crate) struct RepairPartition {
     pub(crate) partition: PartitionId,
-    pub(crate) reply: oneshot::Sender<Result<(), RetryError>>,
+    /// Without the event that has halted it, which must be the one at this cursor.
+    pub(crate) skip: Option<Cursor>,
+    pub(crate) reply: oneshot::Sender<Result<(), RepairError>>,
+}
+
+/// supervisor → dispatcher: pause, or go on.
+pub(crate) struct SetPaused {
+    pub(crate) paused: bool,
+    pub(crate) reply: oneshot::Sender<Result<(), PauseError>>,
+}
+
+/// persistence → dispatcher: the store has noted a pause or its end.
+pub(crate) struct PauseNoted {
+    pub(crate) paused: bool,
+    pub(crate) result: Result<(), StoreError>,
+    pub(crate) reply: oneshot::Sender<Result<(), PauseError>>,
 }
 
 /// supervisor → persistence: we are stopping, so make no more pauses between attempts: what cannot
@@ -196,6 +232,6 @@ pub(crate) struct Abort;
 
 messages! {
     Open; OpenDone; Follow; Woken; NewEvents; Fetch<E>; Fetched<E>; Find<E>; Found<E>; Head; HeadIs;
-    Load; Loaded; StateLoaded; Deliver<E>; Wait; Reduced; Commit; Committed; Answer; Recover; Passivate; PartitionEnded; ActorEnded;
-    WaitFor; RetryPartition; Hurry; Stop; ActorStopped; Abort;
+    Load; Loaded; StateLoaded; Deliver<E>; Wait; Reduced; Retrying; Ask; SkipsFound; SetPaused; PauseNoted; Commit; Committed; Answer; Recover; Passivate; PartitionEnded; ActorEnded;
+    WaitFor; RepairPartition; Hurry; Stop; ActorStopped; Abort;
 }

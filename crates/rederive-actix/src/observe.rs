@@ -50,6 +50,21 @@ impl Observer for LogObserver {
                 "{reducer}: partition {partition} is halted: {halt}; \
                  its later events are held, other partitions go on"
             ),
+            Notice::Retrying { reducer, partition, failure, attempt, delay } => log::warn!(
+                target: TARGET,
+                "{reducer}: partition {partition}: the event at cursor {} failed, attempt {attempt}, \
+                 next in {delay:?}: {}",
+                failure.cursor,
+                failure.message
+            ),
+            Notice::Skipped { reducer, partition: Some(partition), skip } => {
+                log::error!(target: TARGET, "{reducer}: partition {partition}: {skip}");
+            }
+            Notice::Skipped { reducer, partition: None, skip } => {
+                log::error!(target: TARGET, "{reducer}: {skip}");
+            }
+            Notice::Paused { reducer } => log::info!(target: TARGET, "{reducer}: paused"),
+            Notice::Resumed { reducer } => log::info!(target: TARGET, "{reducer}: goes on"),
             Notice::Recovered { reducer, partition } => {
                 log::info!(target: TARGET, "{reducer}: partition {partition} is halted no more");
             }

@@ -2,16 +2,18 @@
 
 use std::{sync::Arc, time::SystemTime};
 
-use actix::{Actor, ActorContext, Addr, Context, Handler, Running};
+use actix::{Actor, ActorContext, Addr, AsyncContext, Context, Handler, Running};
 use rederive_core::{
-    Cursor, Engine, Halt, Next, PartitionEngine, PartitionId, PartitionState, Recorded, Timestamp,
-    Waiters,
+    Cursor, Engine, Halt, Next, PartitionEngine, PartitionId, PartitionState, Recorded, Skip,
+    Timestamp, Waiters,
 };
 
 use crate::{
     dispatcher::Dispatcher,
     ended::EndGuard,
-    message::{Answer, Deliver, PartitionEnded, Passivate, Recover, Reduced, StateLoaded, Wait},
+    message::{
+        Answer, Deliver, PartitionEnded, Passivate, Recover, Reduced, Retrying, StateLoaded, Wait,
+    },
     waiter::{Outcome, Waiter},
 };
 
@@ -34,8 +36,8 @@ pub(crate) enum Begin {
     Active,
     /// Holding it.
     Halted(Arc<Halt>),
-    /// Reducing what was held.
-    Repair(Arc<Halt>),
+    /// Reducing what was held, perhaps without the event that halted it.
+    Repair(Arc<Halt>, Option<Arc<Skip>>),
 }
 
 impl<E: Send + Sync + 'static> PartitionDispatcher<E> {
@@ -52,7 +54,9 @@ impl<E: Send + Sync + 'static> PartitionDispatcher<E> {
         let state = match begin {
             Begin::Active => PartitionState::new(engine, partition, cursor, None),
             Begin::Halted(halt) => PartitionState::new(engine, partition, cursor, Some(halt)),
-            Begin::Repair(halt) => PartitionState::repair(engine, partition, cursor, halt),
+            Begin::Repair(halt, skip) => {
+                PartitionState::repair(engine, partition, cursor, halt, skip)
+            }
         };
         Self {
             guard: EndGuard::new(dispatcher.clone().recipient(), ended),
@@ -65,7 +69,7 @@ impl<E: Send + Sync + 'static> PartitionDispatcher<E> {
     }
 
     /// Has the state machine go on, and passes on what it says.
-    fn go_on(&mut self) {
+    fn go_on(&mut self, ctx: &mut Context<Self>) {
         loop {
             let next = self.state.next(self.batch, now);
             let more = matches!(next, Next::Settled(_));
@@ -75,6 +79,15 @@ impl<E: Send + Sync + 'static> PartitionDispatcher<E> {
             if !more {
                 break;
             }
+        }
+        if let Some(backoff) = self.state.take_backoff() {
+            let number = backoff.number;
+            ctx.run_later(backoff.delay, move |this, ctx| {
+                this.state.resume(number);
+                this.go_on(ctx);
+            });
+            let (partition, generation) = (self.state.partition().clone(), self.generation);
+            self.dispatcher.do_send(Retrying { partition, generation, backoff });
         }
         self.release();
     }
@@ -89,11 +102,15 @@ impl<E: Send + Sync + 'static> PartitionDispatcher<E> {
     }
 
     fn release(&mut self) {
+        let skipped = self.state.take_skipped();
         if self.waiters.is_empty() {
             return;
         }
-        for (_, waiter) in self.waiters.release(self.state.cursor()) {
-            waiter.done();
+        for (cursor, waiter) in self.waiters.release(self.state.cursor()) {
+            match skipped.iter().find(|skip| skip.cursor == cursor) {
+                Some(skip) => waiter.finish(Outcome::Skipped(Arc::clone(skip))),
+                None => waiter.done(),
+            }
         }
         if let Some(halt) = self.state.halt() {
             let halt = Arc::clone(halt);
@@ -116,25 +133,25 @@ impl<E: Send + Sync + 'static> Actor for PartitionDispatcher<E> {
 impl<E: Send + Sync + 'static> Handler<Deliver<E>> for PartitionDispatcher<E> {
     type Result = ();
 
-    fn handle(&mut self, Deliver(delivery): Deliver<E>, _: &mut Context<Self>) {
+    fn handle(&mut self, Deliver(delivery): Deliver<E>, ctx: &mut Context<Self>) {
         self.state.deliver(delivery);
-        self.go_on();
+        self.go_on(ctx);
     }
 }
 
 impl<E: Send + Sync + 'static> Handler<StateLoaded> for PartitionDispatcher<E> {
     type Result = ();
 
-    fn handle(&mut self, StateLoaded(row): StateLoaded, _: &mut Context<Self>) {
+    fn handle(&mut self, StateLoaded(row): StateLoaded, ctx: &mut Context<Self>) {
         self.state.load(row);
-        self.go_on();
+        self.go_on(ctx);
     }
 }
 
 impl<E: Send + Sync + 'static> Handler<Answer> for PartitionDispatcher<E> {
     type Result = ();
 
-    fn handle(&mut self, Answer(result): Answer, _: &mut Context<Self>) {
+    fn handle(&mut self, Answer(result): Answer, ctx: &mut Context<Self>) {
         match result {
             Ok(()) => self.state.committed(),
             Err(rejection) => {
@@ -144,7 +161,7 @@ impl<E: Send + Sync + 'static> Handler<Answer> for PartitionDispatcher<E> {
                 }
             }
         }
-        self.go_on();
+        self.go_on(ctx);
     }
 }
 
@@ -201,6 +218,6 @@ pub(crate) fn partitions_of<E: Send + Sync + 'static>(
         .map_err(|payload| rederive_core::error::panic_message(&*payload))
 }
 
-fn now() -> Timestamp {
+pub(crate) fn now() -> Timestamp {
     SystemTime::now().into()
 }

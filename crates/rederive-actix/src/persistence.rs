@@ -15,7 +15,9 @@ use crate::{
     config::Config,
     ended::EndGuard,
     health::Health,
-    message::{Abort, ActorEnded, Commit, Committed, Hurry, Load, Loaded, Open, OpenDone, Stop},
+    message::{
+        Abort, ActorEnded, Ask, Commit, Committed, Hurry, Load, Loaded, Open, OpenDone, Stop,
+    },
     observe::Observers,
     worker::{Place, Worker},
 };
@@ -215,6 +217,22 @@ impl Handler<Open> for Persistence {
             let opened = unpanicked(|| take_over(&open, writer, &*store));
             let opened = opened.unwrap_or_else(|error| Err(StoreError::new(error).into()));
             open.reply.do_send(OpenDone(opened));
+            me.do_send(Answered);
+        });
+    }
+}
+
+impl Handler<Ask> for Persistence {
+    type Result = ();
+
+    fn handle(&mut self, Ask(ask): Ask, ctx: &mut Context<Self>) {
+        let Some(worker) = &self.worker else { return };
+        self.asked += 1;
+        let (store, me) = (Arc::clone(&self.store), ctx.address());
+        worker.run(move |_| {
+            if let Err(error) = unpanicked(|| ask(&*store)) {
+                log::error!(target: "rederive", "{error}");
+            }
             me.do_send(Answered);
         });
     }

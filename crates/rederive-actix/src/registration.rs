@@ -11,7 +11,7 @@ use crate::{
     ended::EndGuard,
     event_log::EventLogActor,
     health::Health,
-    message::{Abort, ActorEnded, RetryPartition, Stop, WaitFor},
+    message::{Abort, ActorEnded, RepairPartition, SetPaused, Stop, WaitFor},
     observe::Observers,
     ownership::Ownership,
     persistence::Persistence,
@@ -95,10 +95,12 @@ pub(crate) struct PersistenceActor {
 }
 
 /// A running dispatcher.
+#[derive(Clone)]
 pub(crate) struct DispatcherActor {
     pub(crate) wait_for: Recipient<WaitFor>,
     pub(crate) report: Recipient<Report>,
-    pub(crate) retry: Recipient<RetryPartition>,
+    pub(crate) repair: Recipient<RepairPartition>,
+    pub(crate) pause: Recipient<SetPaused>,
     pub(crate) stop: Recipient<Stop>,
     pub(crate) abort: Recipient<Abort>,
     #[cfg(feature = "chaos")]
@@ -185,7 +187,8 @@ impl<E: Send + Sync + 'static> Register for Typed<E> {
             },
             wait_for: addr.clone().recipient(),
             report: addr.clone().recipient(),
-            retry: addr.clone().recipient(),
+            repair: addr.clone().recipient(),
+            pause: addr.clone().recipient(),
             stop: addr.clone().recipient(),
             abort: addr.recipient(),
         })

@@ -25,6 +25,8 @@ pub struct ReducerStatus {
     pub active_partitions: usize,
     /// How many partitions are halted.
     pub halted_partitions: usize,
+    /// How many partitions wait to try an event again that failed.
+    pub retrying_partitions: usize,
     /// The store cannot commit at the moment and is tried again.
     pub store_delay: Option<Delay>,
     /// The log cannot be read at the moment and is tried again.
@@ -41,6 +43,8 @@ pub enum Activity {
     CatchingUp,
     /// It has settled all that the log held.
     CaughtUp,
+    /// It is paused and reads nothing on.
+    Paused,
     /// It stands before an event that it cannot pass.
     Blocked(Blocked),
     /// Another owner has taken it over.

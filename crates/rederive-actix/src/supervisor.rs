@@ -7,7 +7,7 @@ use std::{
 };
 
 use actix::{
-    Actor, ActorContext, ActorFutureExt, AsyncContext, Context, Handler, Message,
+    Actor, ActorContext, ActorFutureExt, Addr, AsyncContext, Context, Handler, Message,
     ResponseActFuture, ResponseFuture, WrapFuture,
 };
 use rederive_core::{Notice, Observer, OpenError, StoreIdentity};
@@ -18,12 +18,11 @@ use crate::{
     config::Config,
     ended::EndGuard,
     health::Health,
-    message::{Abort, ActorEnded, ActorKind, ActorStopped, Hurry, RetryPartition, Stop},
+    message::{Abort, ActorEnded, ActorKind, ActorStopped, Hurry, Stop},
     observe::Observers,
     persistence::Persistence,
     ready::Ready,
     registration::{DispatcherActor, LogActor, PersistenceActor, Registration, Shared},
-    repair::{Retry, RetryError},
     status::{ReducerStatus, Report},
     worker::Place,
 };
@@ -145,6 +144,19 @@ impl Supervisor {
     #[cfg(feature = "chaos")]
     pub(crate) fn deadly(&self, reducer: &Arc<str>) -> Option<&crate::chaos::Deadly> {
         self.dispatchers.get(reducer).map(|child| &child.actor.deadly)
+    }
+
+    /// The dispatcher of a reducer: `None` when there is no such reducer, and nothing within while it
+    /// is being replaced.
+    pub(crate) fn dispatcher_of(&self, reducer: &str) -> Option<Option<DispatcherActor>> {
+        self.registrations.get(reducer)?;
+        Some(self.dispatchers.get(reducer).map(|child| child.actor.clone()))
+    }
+
+    /// The persistence actor of a reducer's store, likewise.
+    pub(crate) fn persistence_of(&self, reducer: &str) -> Option<Option<Addr<Persistence>>> {
+        let store = self.registrations.get(reducer)?.store().identity();
+        Some(self.stores.get(&store).map(|child| child.actor.addr.clone()))
     }
 
     fn guard(&mut self, actor: ActorKind, ctx: &Context<Self>) -> (u64, EndGuard<ActorEnded>) {
@@ -334,31 +346,6 @@ impl Handler<Status> for Supervisor {
             }
             statuses.sort_by(|a: &ReducerStatus, b| a.reducer.cmp(&b.reducer));
             statuses
-        })
-    }
-}
-
-impl Handler<Retry> for Supervisor {
-    type Result = ResponseFuture<Result<(), RetryError>>;
-
-    fn handle(
-        &mut self,
-        Retry { reducer, partition }: Retry,
-        _: &mut Context<Self>,
-    ) -> Self::Result {
-        let known = self.registrations.contains_key(&*reducer);
-        let dispatcher = self.dispatchers.get(&*reducer).map(|child| child.actor.retry.clone());
-        Box::pin(async move {
-            if !known {
-                return Err(RetryError::UnknownReducer { name: reducer });
-            }
-            let (reply, repaired) = oneshot::channel();
-            match dispatcher {
-                Some(dispatcher) => dispatcher.do_send(RetryPartition { partition, reply }),
-                // It has died and is being replaced.
-                None => drop(reply),
-            }
-            repaired.await.unwrap_or(Err(RetryError::Interrupted))
         })
     }
 }

@@ -5,7 +5,7 @@ use std::sync::{
     atomic::{AtomicUsize, Ordering},
 };
 
-use rederive_core::{Blocked, Halt};
+use rederive_core::{Blocked, Halt, Skip};
 use tokio::sync::oneshot;
 
 /// What became of an event for one reducer.
@@ -19,6 +19,11 @@ pub enum Outcome {
     /// A partition of the event is halted at this event or an earlier one; the event's effect on it
     /// is not in the store and will not be until the partition is repaired.
     Halted(Arc<Halt>),
+    /// A partition of the event has passed it by, as its reducer's policy or an operator decided;
+    /// the event has no effect on it.
+    Skipped(Arc<Skip>),
+    /// The reducer is paused and has not read the event.
+    Paused,
     /// The whole reducer stands before this event or an earlier one and cannot pass it.
     Blocked(Blocked),
     /// The log has no event at this cursor, although it has later ones.

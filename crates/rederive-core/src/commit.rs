@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::{
-    Cursor, Halt, Op, PartitionId,
+    Cursor, Halt, Op, PartitionId, Skip,
     reduce::{Step, Steps},
     store::Revision,
 };
@@ -21,6 +21,8 @@ pub struct PartitionCommit {
     pub cursor: Cursor,
     /// Set when the partition halts after these steps, or is halted and being repaired.
     pub halt: Option<Halt>,
+    /// Set when the event of the last step is skipped; it has no ops.
+    pub skip: Option<Arc<Skip>>,
     /// Whether this is part of repairing a halted partition.
     pub repair: Repair,
 }

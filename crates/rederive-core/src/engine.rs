@@ -3,11 +3,15 @@
 //! A partition does not care whether its reducer keeps a state: it hands events to its engine, gets
 //! a [`Reduction`], and says what became of it.
 
-use std::{fmt, sync::Arc};
+use std::{
+    fmt,
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::Arc,
+};
 
 use crate::{
-    Cursor, EventTypes, Key, OnUndecodable, PartitionId, Partitions, Recorded, Reducer, Reduction,
-    Table, Undecodable, Value, reduce,
+    Cursor, EventTypes, Failure, Key, OnFailure, OnUndecodable, PartitionId, Partitions, Recorded,
+    Reducer, Reduction, Table, Undecodable, Value, error::panic_message, reduce,
 };
 
 /// The user's code of one reducer, of whichever kind.
@@ -61,6 +65,17 @@ pub trait PartitionEngine<E>: Send {
     /// the ops of the last reduction: [`committed`](Self::committed) or
     /// [`rejected`](Self::rejected).
     fn reduce(&mut self, partition: &PartitionId, events: &[&Recorded<E>]) -> Reduction;
+
+    /// As [`Reducer::on_failure`].
+    ///
+    /// # Errors
+    /// What the panic said, if the user's code panicked.
+    fn on_failure(
+        &self,
+        event: &Recorded<E>,
+        failure: &Failure,
+        attempt: u32,
+    ) -> Result<OnFailure, String>;
 
     /// The last reduction is in the store.
     fn committed(&mut self) {}
@@ -125,5 +140,15 @@ impl<E: Send + Sync + 'static> Engine for Stateless<E> {
 impl<E: Send + Sync + 'static> PartitionEngine<E> for Stateless<E> {
     fn reduce(&mut self, partition: &PartitionId, events: &[&Recorded<E>]) -> Reduction {
         reduce(&*self.0, partition, events.iter().copied())
+    }
+
+    fn on_failure(
+        &self,
+        event: &Recorded<E>,
+        failure: &Failure,
+        attempt: u32,
+    ) -> Result<OnFailure, String> {
+        catch_unwind(AssertUnwindSafe(|| self.0.on_failure(event, failure, attempt)))
+            .map_err(|payload| panic_message(&*payload))
     }
 }

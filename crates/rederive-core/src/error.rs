@@ -1,10 +1,10 @@
-//! What can go wrong in a reducer, and [`Halt`]: such a failure as it is stored.
+//! What can go wrong in a reducer, and [`Halt`] and [`Skip`]: such a failure as it is stored.
 
 use std::{error::Error, fmt};
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Cursor, Timestamp};
+use crate::{Cursor, PartitionId, Timestamp};
 
 /// A reducer could not reduce an event.
 ///
@@ -65,6 +65,15 @@ impl FailureKind {
         }
     }
 
+    fn what(self) -> &'static str {
+        match self {
+            FailureKind::Reduce => "could not be reduced",
+            FailureKind::Panic => "made the reducer panic",
+            FailureKind::Rejected => "was rejected by the store",
+            FailureKind::State => "could not be folded",
+        }
+    }
+
     /// Reads what [`as_str`](Self::as_str) wrote.
     pub fn parse(stored: &str) -> Option<Self> {
         [FailureKind::Reduce, FailureKind::Panic, FailureKind::Rejected, FailureKind::State]
@@ -108,25 +117,82 @@ impl Halt {
 
     /// The halt that this failure leads to.
     pub fn new(failure: Failure, attempts: u32, time: Timestamp) -> Self {
-        let Failure { cursor, kind, mut message } = failure;
-        if message.len() > Self::MESSAGE_LIMIT {
-            let end = (0..=Self::MESSAGE_LIMIT).rev().find(|end| message.is_char_boundary(*end));
-            message.truncate(end.unwrap_or(0));
-        }
-        Self { cursor, kind, message, attempts, time }
+        let Failure { cursor, kind, message } = failure;
+        Self { cursor, kind, message: cut(message), attempts, time }
     }
 }
 
 impl fmt::Display for Halt {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let what = match self.kind {
-            FailureKind::Reduce => "could not be reduced",
-            FailureKind::Panic => "made the reducer panic",
-            FailureKind::Rejected => "was rejected by the store",
-            FailureKind::State => "could not be folded",
-        };
-        write!(f, "the event at cursor {} {what}: {}", self.cursor, self.message)
+        let Self { cursor, kind, message, .. } = self;
+        write!(f, "the event at cursor {cursor} {}: {message}", kind.what())
     }
+}
+
+/// An event that a partition has passed by, and why: stored beside the partition's progress, told to
+/// those who wait.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Skip {
+    /// The event.
+    pub cursor: Cursor,
+    /// Where it failed.
+    pub kind: FailureKind,
+    /// What was said, at most [`Halt::MESSAGE_LIMIT`] bytes of it.
+    pub message: String,
+    /// How often the event was tried.
+    pub attempts: u32,
+    /// When it was skipped.
+    pub time: Timestamp,
+    /// Who decided that.
+    pub by: SkippedBy,
+}
+
+/// Who decided that an event is skipped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SkippedBy {
+    /// [`Reducer::on_failure`](crate::Reducer::on_failure).
+    Policy,
+    /// Somebody who looked at the halted partition.
+    Operator,
+}
+
+impl Skip {
+    /// The skip that this failure leads to.
+    pub fn new(failure: Failure, attempts: u32, time: Timestamp, by: SkippedBy) -> Self {
+        let Failure { cursor, kind, message } = failure;
+        Self { cursor, kind, message: cut(message), attempts, time, by }
+    }
+
+    /// The skip of the event that has halted a partition.
+    pub fn of_halt(halt: &Halt, time: Timestamp) -> Self {
+        let Halt { cursor, kind, message, attempts, .. } = halt.clone();
+        Self { cursor, kind, message, attempts, time, by: SkippedBy::Operator }
+    }
+}
+
+impl fmt::Display for Skip {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { cursor, kind, message, .. } = self;
+        write!(f, "the event at cursor {cursor} {} and was skipped: {message}", kind.what())
+    }
+}
+
+/// A [`Skip`] and where it happened.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SkipRecord {
+    /// The partition; `None` when it is not known whose event it was.
+    pub partition: Option<PartitionId>,
+    /// The skip.
+    pub skip: Skip,
+}
+
+fn cut(mut message: String) -> String {
+    if message.len() > Halt::MESSAGE_LIMIT {
+        let end = (0..=Halt::MESSAGE_LIMIT).rev().find(|end| message.is_char_boundary(*end));
+        message.truncate(end.unwrap_or(0));
+    }
+    message
 }
 
 /// The text of a caught panic.

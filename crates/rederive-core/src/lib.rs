@@ -20,6 +20,7 @@ pub mod reducer;
 pub mod value;
 pub mod op;
 pub mod error;
+pub mod policy;
 pub mod reduce;
 pub mod engine;
 pub mod fold;
@@ -35,7 +36,7 @@ pub mod memory;
 pub use commit::{Group, PartitionCommit, Repair};
 pub use cursor::{Cursor, CursorKind, InvalidCursor};
 pub use engine::{Engine, PartitionEngine, Stateless, StoredRow};
-pub use error::{Failure, FailureKind, Halt, ReduceError};
+pub use error::{Failure, FailureKind, Halt, ReduceError, Skip, SkipRecord, SkippedBy};
 pub use event::{Recorded, Timestamp};
 pub use event_log::{Entry, EventLog, LogError, ReadError, Slice, Wake, Wakers};
 pub use event_types::EventTypes;
@@ -48,7 +49,8 @@ pub use op::{
     WhereOp,
 };
 pub use partition::{PartitionId, Partitions};
-pub use partition_state::{Delivery, Next, PartitionState, Settles};
+pub use partition_state::{Backoff, Delivery, Next, PartitionState, Settles};
+pub use policy::OnFailure;
 pub use reduce::{Reduction, Step, Steps, reduce};
 pub use reducer::Reducer;
 pub use settlement::{Progress, Rejection, Settled, Settlement};

@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use crate::{Cursor, Halt, PartitionId, Undecodable};
+use crate::{Cursor, Failure, Halt, PartitionId, Skip, Undecodable};
 
 /// Is told what happens. Notices are for people, metrics and tests; nothing depends on them.
 ///
@@ -66,6 +66,40 @@ pub enum Notice {
         partition: PartitionId,
         /// Why.
         halt: Arc<Halt>,
+    },
+    /// An event failed and is tried again after `delay`, as its reducer's policy says. Told at each
+    /// failed attempt but the last.
+    Retrying {
+        /// The reducer.
+        reducer: Arc<str>,
+        /// The partition.
+        partition: PartitionId,
+        /// What failed.
+        failure: Failure,
+        /// How often the event has been tried.
+        attempt: u32,
+        /// The pause before the next attempt.
+        delay: Duration,
+    },
+    /// An event was skipped, and that is stored.
+    Skipped {
+        /// The reducer.
+        reducer: Arc<str>,
+        /// The partition; `None` when it is not known whose event it was.
+        partition: Option<PartitionId>,
+        /// Why.
+        skip: Arc<Skip>,
+    },
+    /// A reducer was paused, and that is stored: it reads no more. Also told when a reducer that was
+    /// paused before is started.
+    Paused {
+        /// The reducer.
+        reducer: Arc<str>,
+    },
+    /// A reducer that was paused goes on, and that is stored.
+    Resumed {
+        /// The reducer.
+        reducer: Arc<str>,
     },
     /// A halted partition has caught up with its events again, and that is stored.
     Recovered {

@@ -1,19 +1,21 @@
 //! [`PartitionState`]: what a partition does next.
 
-use std::{collections::VecDeque, sync::Arc};
+use std::{collections::VecDeque, sync::Arc, time::Duration};
 
 use smallvec::SmallVec;
 
 use crate::{
-    Cursor, Failure, Halt, PartitionCommit, PartitionEngine, PartitionId, Recorded, Rejection,
-    Repair, Slice, StoredRow, Timestamp, Value,
+    Cursor, Failure, Halt, OnFailure, PartitionCommit, PartitionEngine, PartitionId, Recorded,
+    Reduction, Rejection, Repair, Skip, SkippedBy, Slice, Step, StoredRow, Timestamp, Value,
 };
 
-/// The state machine of one partition: buffer events, reduce them, have one commit in flight, halt.
+/// The state machine of one partition: buffer events, reduce them, have one commit in flight, pause,
+/// skip or halt when an event fails.
 ///
-/// It decides and remembers; it neither reads the log nor writes the store. Whatever happens, each
-/// delivered event is reported exactly once in some [`Settles`]: when it is committed, when it
-/// turns out to change nothing, or when it is held because the partition is halted.
+/// It decides and remembers; it neither reads the log nor writes the store, nor does it know a
+/// clock. Whatever happens, each delivered event is reported exactly once in some [`Settles`]: when
+/// it is committed, when it turns out to change nothing, or when it is held because the partition is
+/// halted.
 #[derive(Debug)]
 pub struct PartitionState<E> {
     engine: Box<dyn PartitionEngine<E>>,
@@ -27,10 +29,31 @@ pub struct PartitionState<E> {
     /// How many of the next events were folded into a step that the store rejected: they are
     /// reduced again in ever smaller batches, until the guilty one stands alone.
     suspects: usize,
+    /// How often events were tried that are to be tried again.
+    attempts: SmallVec<[(Cursor, u32); 1]>,
+    /// The number of the pause that lasts, and of the last one.
+    paused: Option<u64>,
+    pauses: u64,
+    /// The pause that has begun, until it is told.
+    backoff: Option<Backoff>,
+    /// The next event of that cursor is passed by.
+    skipping: Option<Arc<Skip>>,
+    /// Skips that are stored and have not been taken.
+    skipped: Vec<Arc<Skip>>,
 }
 
-/// Deliveries that are reduced together.
-type Batch<E> = SmallVec<[Delivery<E>; 2]>;
+/// The pause before an event is tried again.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Backoff {
+    /// What failed.
+    pub failure: Failure,
+    /// How often the event has been tried.
+    pub attempts: u32,
+    /// How long to wait; then call [`PartitionState::resume`] with the number.
+    pub delay: Duration,
+    /// Which pause of the partition this is.
+    pub number: u64,
+}
 
 /// Events of one slice that were routed to one partition. The slice is shared, never copied.
 #[derive(Debug)]
@@ -54,7 +77,7 @@ pub enum Next {
     /// These deliveries are settled and need no commit.
     Settled(Settles),
     /// Commit this; the deliveries are settled once that is done. Then call
-    /// [`PartitionState::committed`] or [`PartitionState::rejected`].
+    /// [`PartitionState::committed`], or [`PartitionState::rejected`] and `next` again.
     Commit(PartitionCommit, Settles),
 }
 
@@ -63,10 +86,23 @@ struct InFlight<E> {
     cursor: Cursor,
     halt: Option<Halt>,
     repair: Repair,
-    settles: Settles,
-    events: usize,
-    /// Kept if the store can reject more than one event at once.
+    skip: Option<Arc<Skip>>,
+    /// The events that it commits: to be reduced anew if the store rejects one of them.
     batch: Batch<E>,
+    /// Whether the store can reject more than one event at once.
+    folded: bool,
+    events: usize,
+    settles: Settles,
+}
+
+/// Deliveries that are reduced together.
+type Batch<E> = SmallVec<[Delivery<E>; 2]>;
+
+/// What becomes of an event that failed.
+enum Decision {
+    Halt(Halt),
+    Pause,
+    Skip(Skip),
 }
 
 impl<E: Send + Sync + 'static> PartitionState<E> {
@@ -86,19 +122,27 @@ impl<E: Send + Sync + 'static> PartitionState<E> {
             buffer: VecDeque::new(),
             in_flight: None,
             suspects: 0,
+            attempts: SmallVec::new(),
+            paused: None,
+            pauses: 0,
+            backoff: None,
+            skipping: None,
+            skipped: Vec::new(),
         }
     }
 
     /// A halted partition that stands at `cursor` and is to be repaired: it reduces the event that
     /// halted it and those that were held since, as they are delivered, until
-    /// [`recover`](Self::recover).
+    /// [`recover`](Self::recover). With `skip`, it passes that event by.
     pub fn repair(
         engine: Box<dyn PartitionEngine<E>>,
         partition: PartitionId,
         cursor: Cursor,
         halt: Arc<Halt>,
+        skip: Option<Arc<Skip>>,
     ) -> Self {
-        Self { repairing: Some(halt), ..Self::new(engine, partition, cursor, None) }
+        let state = Self::new(engine, partition, cursor, None);
+        Self { repairing: Some(halt), skipping: skip, ..state }
     }
 
     /// The partition.
@@ -131,29 +175,158 @@ impl<E: Send + Sync + 'static> PartitionState<E> {
         self.buffer.push_back(delivery);
     }
 
-    /// Reduces what is buffered, up to about `limit` events, unless a commit is in flight or a row
-    /// is [wanted](Self::wanted).
+    /// Reduces what is buffered, up to about `limit` events, unless a commit is in flight, a row is
+    /// [wanted](Self::wanted), or an event waits to be tried again: then
+    /// [`take_backoff`](Self::take_backoff) tells for how long.
     ///
     /// Events at or below the partition's cursor were applied before, as happens after a restart,
     /// and are dropped; so are those that were buffered twice.
-    pub fn next(&mut self, limit: usize, now: impl FnOnce() -> Timestamp) -> Next {
+    pub fn next(&mut self, limit: usize, now: impl Fn() -> Timestamp) -> Next {
         let loading = || self.halt.is_none() && self.engine.wanted().is_some();
-        if self.in_flight.is_some() || self.buffer.is_empty() || loading() {
+        let busy = self.in_flight.is_some() || self.paused.is_some();
+        if busy || self.buffer.is_empty() || loading() {
             return Next::Wait;
         }
-        let batch = match self.suspects {
+        let mut batch = match self.suspects {
             0 => self.take_batch(limit),
             suspects => self.take_exactly(limit.min(suspects / 2).max(1)),
         };
         if batch.is_empty() {
             return Next::Wait;
         }
-        let settles: Settles =
-            batch.iter().map(|delivery| (delivery.number, delivery.events.len())).collect();
         if self.halt.is_some() {
-            return Next::Settled(settles);
+            return Next::Settled(settles_of(&batch));
         }
+        let (reduction, met_skip) = self.reduce(&batch);
+        let Reduction { ops, mut steps, failure } = reduction;
+        let stopped = met_skip || failure.is_some();
+        let (mut halt, mut skip) = (None, None);
+        match failure.map(|failure| self.decide(&batch, failure, &now)) {
+            Some(Decision::Halt(it)) => halt = Some(it),
+            Some(Decision::Skip(it)) => skip = Some(Arc::new(it)),
+            Some(Decision::Pause) => {}
+            None if met_skip => skip = self.skipping.take(),
+            None => {}
+        }
+        if let Some(skip) = &skip {
+            steps.push(Step::of(&skip.cursor, ops.len()));
+        }
+        let cursor = steps.last().map_or(&self.cursor, |step| &step.cursor).clone();
+        if halt.is_none() && stopped {
+            // Those behind an event that is skipped or tried again are for the next time.
+            self.put_back_after(&cursor, &mut batch);
+        }
+        let settles = settles_of(&batch);
+        if ops.is_empty() && skip.is_none() && halt.is_none() {
+            self.engine.committed();
+            self.passed(cursor, steps.iter().map(Step::events).sum());
+            return if settles.is_empty() { Next::Wait } else { Next::Settled(settles) };
+        }
+        let (halt, repair) = match (halt, &self.repairing) {
+            (Some(halt), _) => (Some(halt), Repair::None),
+            (None, Some(repairing)) => (Some(Halt::clone(repairing)), Repair::Going),
+            (None, None) => (None, Repair::None),
+        };
+        let partition = self.partition.clone();
+        let commit = PartitionCommit { partition, ops, steps, cursor, halt, skip, repair };
+        self.send(commit, batch, settles)
+    }
+
+    /// All that was held has been delivered and settled: the partition is halted no more, once what
+    /// this returns is committed. What is delivered from now on is reduced after that.
+    pub fn recover(&mut self) -> Next {
+        if self.in_flight.is_some() || self.halt.is_some() {
+            return Next::Wait;
+        }
+        let commit = self.progress(None, Repair::Done);
+        self.send(commit, Batch::new(), Settles::new())
+    }
+
+    /// The commit in flight is in the store.
+    pub fn committed(&mut self) {
+        let Some(done) = self.in_flight.take() else { return };
+        self.engine.committed();
+        self.passed(done.cursor, done.events);
+        self.skipped.extend(done.skip);
+        if done.repair != Repair::Going {
+            self.repairing = None;
+            self.halt = done.halt.map(Arc::new);
+        }
+        if self.halt.is_some() {
+            (self.suspects, self.paused) = (0, None);
+        }
+    }
+
+    /// The store rejected the commit in flight at one event: those before it are committed. Returns
+    /// what must be committed when the partition is to halt; else the events are buffered again, and
+    /// [`next`](Self::next) tries or skips the one, or finds it among those that were folded into
+    /// what was rejected.
+    pub fn rejected(&mut self, rejection: Rejection, now: impl Fn() -> Timestamp) -> Next {
+        let Some(failed) = self.in_flight.take() else { return Next::Wait };
+        self.engine.rejected();
+        let Rejection { committed, cursor, kind, message } = rejection;
+        if let Some(last) = committed {
+            self.passed(last, 0);
+        }
+        let skip = failed.skip;
+        if failed.folded {
+            self.suspects = failed.events;
+        } else {
+            let failure = Failure { cursor, kind, message };
+            // A skip changes nothing: if even that is rejected, people have to look at it.
+            let skipped = |skip: &Arc<Skip>| skip.cursor == failure.cursor;
+            let decision = if skip.as_ref().is_some_and(skipped) {
+                Decision::Halt(Halt::new(failure, 1, now()))
+            } else {
+                self.decide(&failed.batch, failure, &now)
+            };
+            match decision {
+                Decision::Halt(halt) => {
+                    let commit = self.progress(Some(halt), Repair::None);
+                    return self.send(commit, Batch::new(), failed.settles);
+                }
+                Decision::Pause => {}
+                Decision::Skip(skip) => self.skipping = Some(Arc::new(skip)),
+            }
+        }
+        self.put_back(failed.batch);
+        // Decided by the operator and not stored yet.
+        if self.skipping.is_none() {
+            self.skipping = skip.filter(|skip| skip.by == SkippedBy::Operator);
+        }
+        Next::Wait
+    }
+
+    /// The pause that has just begun, if one has: told once.
+    pub fn take_backoff(&mut self) -> Option<Backoff> {
+        self.backoff.take()
+    }
+
+    /// The pause of this number is over: does nothing when another has begun since.
+    pub fn resume(&mut self, number: u64) {
+        if self.paused == Some(number) {
+            self.paused = None;
+        }
+    }
+
+    /// The events that were skipped since this was last asked, once that is stored.
+    pub fn take_skipped(&mut self) -> Vec<Arc<Skip>> {
+        std::mem::take(&mut self.skipped)
+    }
+
+    /// The partition stands at `cursor` now, so many events later.
+    fn passed(&mut self, cursor: Cursor, events: usize) {
+        self.suspects = self.suspects.saturating_sub(events);
+        self.attempts.retain(|(of, _)| *of > cursor);
+        self.cursor = cursor;
+    }
+
+    /// Reduces the new events of the batch, until one fails. The second answer is true when they end
+    /// before one that is to be skipped.
+    fn reduce(&mut self, batch: &Batch<E>) -> (Reduction, bool) {
+        let skip_at = self.skipping.as_ref().map(|skip| &skip.cursor);
         let mut last = &self.cursor;
+        let mut met_skip = false;
         let events = batch.iter().flat_map(Delivery::recorded);
         let new: SmallVec<[_; 8]> = events
             .filter(|event| {
@@ -163,111 +336,96 @@ impl<E: Send + Sync + 'static> PartitionState<E> {
                 }
                 is_new
             })
+            .take_while(|event| {
+                met_skip = skip_at == Some(&event.cursor);
+                !met_skip
+            })
             .collect();
-        let reduction = self.engine.reduce(&self.partition, &new);
-        let events = new.len();
-        drop(new);
-        let cursor = reduction.steps.last().map_or(&self.cursor, |step| &step.cursor).clone();
-        if reduction.ops.is_empty() && reduction.failure.is_none() {
-            self.engine.committed();
-            self.suspects = self.suspects.saturating_sub(events);
-            self.cursor = cursor;
-            return Next::Settled(settles);
+        (self.engine.reduce(&self.partition, &new), met_skip)
+    }
+
+    /// Has the reducer decide what becomes of an event that failed.
+    fn decide(
+        &mut self,
+        batch: &Batch<E>,
+        mut failure: Failure,
+        now: &impl Fn() -> Timestamp,
+    ) -> Decision {
+        let attempts = self.attempts_at(&failure.cursor).saturating_add(1);
+        let mut events = batch.iter().flat_map(Delivery::recorded);
+        let event = events.find(|event| event.cursor == failure.cursor);
+        let wish = event
+            .map_or(Ok(OnFailure::Halt), |event| self.engine.on_failure(event, &failure, attempts));
+        let wish = wish.unwrap_or_else(|panic| {
+            failure.message.push_str(&format!("; on_failure panicked: {panic}"));
+            OnFailure::Halt
+        });
+        self.attempts.retain(|(cursor, _)| *cursor != failure.cursor);
+        match wish {
+            OnFailure::Halt => Decision::Halt(Halt::new(failure, attempts, now())),
+            OnFailure::Skip => {
+                Decision::Skip(Skip::new(failure, attempts, now(), SkippedBy::Policy))
+            }
+            OnFailure::Retry(delay) => {
+                self.attempts.push((failure.cursor.clone(), attempts));
+                self.pauses += 1;
+                self.paused = Some(self.pauses);
+                self.backoff = Some(Backoff { failure, attempts, delay, number: self.pauses });
+                Decision::Pause
+            }
         }
-        let (halt, repair) = match (reduction.failure, &self.repairing) {
-            (Some(failure), _) => (Some(self.halt_of(failure, now())), Repair::None),
-            (None, Some(repairing)) => (Some(Halt::clone(repairing)), Repair::Going),
-            (None, None) => (None, Repair::None),
-        };
-        let commit = PartitionCommit {
+    }
+
+    /// How often the event has been tried; that includes the attempts before it was repaired.
+    fn attempts_at(&self, cursor: &Cursor) -> u32 {
+        let mut known = self.attempts.iter();
+        let now = known.find(|(of, _)| of == cursor).map(|(_, attempts)| *attempts);
+        let before = self.repairing.as_ref().filter(|halt| halt.cursor == *cursor);
+        now.or(before.map(|halt| halt.attempts)).unwrap_or(0)
+    }
+
+    /// Takes what stands behind the cursor out of the batch: it is to be reduced later.
+    fn put_back_after(&mut self, cursor: &Cursor, batch: &mut Batch<E>) {
+        let mut rest = Batch::new();
+        for Delivery { slice, number, events } in batch.iter_mut() {
+            let is_behind = |index: &u32| {
+                slice.events.get(*index as usize).is_some_and(|event| event.cursor > *cursor)
+            };
+            let (behind, before) = events.iter().copied().partition(is_behind);
+            *events = before;
+            rest.push(Delivery { slice: Arc::clone(slice), number: *number, events: behind });
+        }
+        batch.retain(|delivery| !delivery.events.is_empty());
+        rest.retain(|delivery| !delivery.events.is_empty());
+        self.put_back(rest);
+    }
+
+    fn put_back(&mut self, batch: Batch<E>) {
+        batch.into_iter().rev().for_each(|delivery| self.buffer.push_front(delivery));
+    }
+
+    /// A commit of nothing but where the partition stands.
+    fn progress(&self, halt: Option<Halt>, repair: Repair) -> PartitionCommit {
+        PartitionCommit {
             partition: self.partition.clone(),
-            ops: reduction.ops,
-            steps: reduction.steps,
-            cursor,
+            ops: Vec::new(),
+            steps: SmallVec::new(),
+            cursor: self.cursor.clone(),
             halt,
+            skip: None,
             repair,
-        };
-        self.send(commit, settles, batch)
-    }
-
-    /// All that was held has been delivered and settled: the partition is halted no more, once what
-    /// this returns is committed. What is delivered from now on is reduced after that.
-    pub fn recover(&mut self) -> Next {
-        if self.in_flight.is_some() || self.halt.is_some() {
-            return Next::Wait;
-        }
-        let commit = PartitionCommit {
-            partition: self.partition.clone(),
-            ops: Vec::new(),
-            steps: SmallVec::new(),
-            cursor: self.cursor.clone(),
-            halt: None,
-            repair: Repair::Done,
-        };
-        self.send(commit, Settles::new(), Batch::new())
-    }
-
-    /// The commit in flight is in the store.
-    pub fn committed(&mut self) {
-        if let Some(done) = self.in_flight.take() {
-            self.engine.committed();
-            let none = done.halt.is_some() && done.repair == Repair::None;
-            self.suspects = if none { 0 } else { self.suspects.saturating_sub(done.events) };
-            self.cursor = done.cursor;
-            if done.repair == Repair::Going {
-                return;
-            }
-            self.repairing = None;
-            self.halt = done.halt.map(Arc::new);
         }
     }
 
-    /// The store rejected the commit in flight at one event: those before it are committed, and the
-    /// partition is to halt. Returns what must be committed next.
-    ///
-    /// If several events were folded into what it rejected, they are buffered again, and
-    /// [`next`](Self::next) goes on to find the one.
-    pub fn rejected(&mut self, rejection: Rejection, now: impl FnOnce() -> Timestamp) -> Next {
-        let Some(failed) = self.in_flight.take() else { return Next::Wait };
-        self.engine.rejected();
-        if !failed.batch.is_empty() {
-            self.suspects = failed.events;
-            for delivery in failed.batch.into_iter().rev() {
-                self.buffer.push_front(delivery);
-            }
-            return Next::Wait;
-        }
-        let Rejection { committed, cursor, kind, message } = rejection;
-        if let Some(last) = committed {
-            self.cursor = last;
-        }
-        let commit = PartitionCommit {
-            partition: self.partition.clone(),
-            ops: Vec::new(),
-            steps: SmallVec::new(),
-            cursor: self.cursor.clone(),
-            halt: Some(self.halt_of(Failure { cursor, kind, message }, now())),
-            repair: Repair::None,
-        };
-        self.suspects = 0;
-        self.send(commit, failed.settles, Batch::new())
-    }
-
-    /// The halt that a failure leads to: another attempt, if it is the event being repaired.
-    fn halt_of(&self, failure: Failure, now: Timestamp) -> Halt {
-        let before = self.repairing.as_ref().filter(|halt| halt.cursor == failure.cursor);
-        let attempts = before.map_or(0, |halt| halt.attempts);
-        Halt::new(failure, attempts.saturating_add(1), now)
-    }
-
-    fn send(&mut self, commit: PartitionCommit, settles: Settles, batch: Batch<E>) -> Next {
-        let folded = commit.steps.iter().any(|step| step.several.is_some());
+    fn send(&mut self, commit: PartitionCommit, batch: Batch<E>, settles: Settles) -> Next {
         self.in_flight = Some(InFlight {
+            folded: commit.steps.iter().any(|step| step.several.is_some()),
             events: commit.events(),
-            batch: if folded { batch } else { Batch::new() },
             cursor: commit.cursor.clone(),
             halt: commit.halt.clone(),
             repair: commit.repair,
+            skip: commit.skip.clone(),
+            batch,
             settles: settles.clone(),
         });
         Next::Commit(commit, settles)
@@ -304,6 +462,10 @@ impl<E: Send + Sync + 'static> PartitionState<E> {
         }
         batch
     }
+}
+
+fn settles_of<E>(batch: &Batch<E>) -> Settles {
+    batch.iter().map(|delivery| (delivery.number, delivery.events.len())).collect()
 }
 
 impl<E> Delivery<E> {

@@ -1,6 +1,9 @@
 //! [`Reducer`]: the user's code.
 
-use crate::{EventTypes, OnUndecodable, Ops, Partitions, Recorded, ReduceError, Undecodable};
+use crate::{
+    EventTypes, Failure, OnFailure, OnUndecodable, Ops, Partitions, Recorded, ReduceError,
+    Undecodable,
+};
 
 /// Turns events into changes of derived state. Others call it a projection.
 ///
@@ -108,7 +111,38 @@ pub trait Reducer: Send + Sync + 'static {
     /// [`ops.partition()`](Ops::partition).
     ///
     /// # Errors
-    /// An error halts the partition just before this event; its ops so far are dropped. A panic is
-    /// caught and does the same.
+    /// The ops of an event that fails are dropped, and [`on_failure`](Self::on_failure) decides what
+    /// becomes of it: by default, its partition halts just before it. A panic is caught and does the
+    /// same.
     fn reduce(&self, event: &Recorded<Self::Event>, ops: &mut Ops) -> Result<(), ReduceError>;
+
+    /// Decides what becomes of an event that could not be reduced, or whose ops the store rejected.
+    /// A transient fault of the store is no failure and is not asked about.
+    ///
+    /// `attempt` counts the attempts at this event in this partition, from one; those made before an
+    /// operator's retry count as well. A panic here halts the partition.
+    ///
+    /// ```
+    /// # use rederive_core::{Failure, FailureKind, OnFailure, Recorded};
+    /// # struct Event;
+    /// # struct Prices;
+    /// # impl Prices {
+    /// // Within `impl Reducer for Prices`:
+    /// fn on_failure(&self, _: &Recorded<Event>, failure: &Failure, attempt: u32) -> OnFailure {
+    ///     match failure.kind {
+    ///         FailureKind::Rejected => OnFailure::Halt,
+    ///         _ => OnFailure::retry(attempt, 3).unwrap_or(OnFailure::Skip),
+    ///     }
+    /// }
+    /// # }
+    /// ```
+    fn on_failure(
+        &self,
+        event: &Recorded<Self::Event>,
+        failure: &Failure,
+        attempt: u32,
+    ) -> OnFailure {
+        let _ = (event, failure, attempt);
+        OnFailure::Halt
+    }
 }

@@ -235,6 +235,9 @@ impl Settlement {
                 let to = if steps.is_empty() { from } else { ends(steps.end - 1) };
                 let cursor =
                     if last { &commit.cursor } else { &commit.steps[steps.end - 1].cursor };
+                let skipped = commit.skip.iter().filter(|skip| {
+                    commit.steps[steps.clone()].iter().any(|step| step.cursor == skip.cursor)
+                });
                 let halts = last || commit.repair == Repair::Going;
                 let halt = commit.halt.as_ref().filter(|_| halts);
                 PartitionWrite {
@@ -243,6 +246,7 @@ impl Settlement {
                     cursor,
                     guard: commit.steps.get(steps.start).map(Step::first),
                     halt,
+                    skips: skipped.map(|skip| &**skip).collect(),
                     record: halt.is_some() || commit.repair == Repair::Done || cursor > watermark,
                 }
             })

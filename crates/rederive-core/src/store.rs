@@ -1,7 +1,8 @@
 //! [`Store`] and [`Writer`]: where derived state and progress live.
 
 use crate::{
-    Cursor, CursorKind, FailureKind, Halt, Op, PartitionId, StateRecord, StoredRow, Value,
+    Cursor, CursorKind, FailureKind, Halt, Op, PartitionId, Skip, SkipRecord, StateRecord,
+    StoredRow, Value,
 };
 
 /// Where derived state and the progress of reducers live, side by side, so that one transaction can
@@ -62,6 +63,31 @@ pub trait Store: Send + Sync + 'static {
         after: Option<&PartitionId>,
         limit: usize,
     ) -> Result<Vec<StateRecord>, StoreError>;
+
+    /// The skips of a reducer in the order of cursors, then of partitions (those without one come
+    /// first): up to `limit` of those after `after`.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the store cannot be read.
+    fn skips(
+        &self,
+        reducer: &str,
+        after: Option<(&Cursor, Option<&PartitionId>)>,
+        limit: usize,
+    ) -> Result<Vec<SkipRecord>, StoreError>;
+
+    /// The skips of the event at `cursor`, one for each partition that has skipped it.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the store cannot be read.
+    fn skips_of(&self, reducer: &str, cursor: &Cursor) -> Result<Vec<SkipRecord>, StoreError>;
+
+    /// Notes that the reducer is paused, or not any more: [`Opened::paused`] tells. Does nothing for
+    /// a reducer that the store does not know.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the store cannot be written; it may have been noted all the same.
+    fn pause(&self, reducer: &str, paused: bool) -> Result<(), StoreError>;
 }
 
 /// Brings commits into a store; used by one thread.
@@ -69,8 +95,8 @@ pub trait Writer: Send {
     /// Applies all writes in one transaction, or none of them.
     ///
     /// For each reducer: its stored revision must equal [`ReducerWrite::revision`] and is raised by
-    /// one, the watermark is stored, the ops of each partition are applied in order, and the rows of
-    /// partitions are written where [`PartitionWrite::record`] asks for it. Partitions are
+    /// one, the watermark is stored, the ops of each partition are applied in order, the rows of
+    /// partitions are written where [`PartitionWrite::record`] asks for it, and skips are recorded. Partitions are
     /// independent of each other, so a store is free to interleave and merge their ops.
     ///
     /// A crash (of the process or the machine) before the transaction is durable leaves nothing of
@@ -114,6 +140,8 @@ pub struct PartitionWrite<'g> {
     pub guard: Option<&'g Cursor>,
     /// Whether the partition halts.
     pub halt: Option<&'g Halt>,
+    /// The events that the partition passes by with this write, to be recorded.
+    pub skips: Vec<&'g Skip>,
     /// Whether the partition's row must be written. When false, the watermark of the same
     /// transaction says as much, and a row of the partition, if there is one, may stay behind.
     pub record: bool,
@@ -165,6 +193,10 @@ pub struct Opened {
     pub revision: Revision,
     /// The partitions ahead of the watermark and those that are halted.
     pub partitions: Vec<PartitionRecord>,
+    /// Whether any event was skipped.
+    pub skips: bool,
+    /// Whether the reducer was paused.
+    pub paused: bool,
 }
 
 /// The stored row of a partition.

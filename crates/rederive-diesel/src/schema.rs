@@ -30,6 +30,20 @@ diesel::table! {
         epoch -> BigInt,
         revision -> BigInt,
         cursor -> Text,
+        paused -> Bool,
+    }
+}
+
+diesel::table! {
+    rederive_skips (reducer, cursor, partition_id) {
+        reducer -> Text,
+        cursor -> Text,
+        partition_id -> Nullable<Text>,
+        kind -> Text,
+        message -> Text,
+        attempts -> BigInt,
+        time -> BigInt,
+        by_operator -> Bool,
     }
 }
 

@@ -7,8 +7,8 @@ mod writer;
 use std::sync::Arc;
 
 use rederive_core::{
-    OpenError, Opened, Opening, PartitionId, PartitionRecord, StateRecord, Store, StoreError,
-    StoreIdentity, StoredRow, Value, Writer,
+    Cursor, OpenError, Opened, Opening, PartitionId, PartitionRecord, SkipRecord, StateRecord,
+    Store, StoreError, StoreIdentity, StoredRow, Value, Writer,
 };
 
 pub use chaos::StoreChaos;
@@ -87,6 +87,26 @@ impl<S: Store> Store for FaultyStore<S> {
         limit: usize,
     ) -> Result<Vec<StateRecord>, StoreError> {
         self.inner.states(reducer, after, limit)
+    }
+
+    fn skips(
+        &self,
+        reducer: &str,
+        after: Option<(&Cursor, Option<&PartitionId>)>,
+        limit: usize,
+    ) -> Result<Vec<SkipRecord>, StoreError> {
+        self.faults.at_other()?;
+        self.inner.skips(reducer, after, limit)
+    }
+
+    fn skips_of(&self, reducer: &str, cursor: &Cursor) -> Result<Vec<SkipRecord>, StoreError> {
+        self.faults.at_other()?;
+        self.inner.skips_of(reducer, cursor)
+    }
+
+    fn pause(&self, reducer: &str, paused: bool) -> Result<(), StoreError> {
+        self.faults.at_other()?;
+        self.inner.pause(reducer, paused)
     }
 }
 

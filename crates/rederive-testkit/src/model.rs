@@ -112,8 +112,15 @@ impl Fold {
             Err(error) => panic!("{error}"),
         };
         let cursor = &event.cursor;
-        let write =
-            PartitionWrite { partition, ops, cursor, guard: None, halt: None, record: false };
+        let write = PartitionWrite {
+            partition,
+            ops,
+            cursor,
+            guard: None,
+            halt: None,
+            skips: Vec::new(),
+            record: false,
+        };
         let watermark = &event.cursor;
         let write = ReducerWrite { reducer: NAME, revision, watermark, partitions: vec![write] };
         match self.store.commit(&[write]) {

@@ -1,8 +1,8 @@
 //! [`ReadableStore`]: a store whose derived state a test can read.
 
 use rederive_core::{
-    MemoryStore, OpenError, Opened, Opening, PartitionId, PartitionRecord, StateRecord, Store,
-    StoreError, StoreIdentity, StoredRow, Table, Value, Writer,
+    Cursor, MemoryStore, OpenError, Opened, Opening, PartitionId, PartitionRecord, SkipRecord,
+    StateRecord, Store, StoreError, StoreIdentity, StoredRow, Table, Value, Writer,
 };
 
 use crate::FaultyStore;
@@ -133,5 +133,22 @@ where
         limit: usize,
     ) -> Result<Vec<StateRecord>, StoreError> {
         self.store.states(reducer, after, limit)
+    }
+
+    fn skips(
+        &self,
+        reducer: &str,
+        after: Option<(&Cursor, Option<&PartitionId>)>,
+        limit: usize,
+    ) -> Result<Vec<SkipRecord>, StoreError> {
+        self.store.skips(reducer, after, limit)
+    }
+
+    fn skips_of(&self, reducer: &str, cursor: &Cursor) -> Result<Vec<SkipRecord>, StoreError> {
+        self.store.skips_of(reducer, cursor)
+    }
+
+    fn pause(&self, reducer: &str, paused: bool) -> Result<(), StoreError> {
+        self.store.pause(reducer, paused)
     }
 }

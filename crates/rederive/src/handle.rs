@@ -4,10 +4,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use actix::{Addr, MailboxError};
 use rederive_actix::{
-    Await, AwaitError, Awaited, ReducerStatus, RegisterError, Registration, Retry, RetryError,
-    Shutdown, Status, Supervisor,
+    Await, AwaitError, Awaited, ListError, ListHalted, ListSkips, Pause, PauseError, ReducerStatus,
+    RegisterError, Registration, RepairError, RetriedAll, Retry, RetryAll, Shutdown, SkipEvent,
+    Status, Supervisor,
 };
-use rederive_core::PartitionId;
+use rederive_core::{Cursor, FailureKind, PartitionId, PartitionRecord, SkipRecord};
 
 use crate::home::Home;
 
@@ -61,14 +62,95 @@ impl Handle {
     /// Tries a halted partition again; see [`Retry`].
     ///
     /// # Errors
-    /// [`RetryError`] when it is not repaired: each variant says what was done.
+    /// [`RepairError`] when it is not repaired: each variant says what was done.
     pub async fn retry(
         &self,
         reducer: impl Into<String>,
         partition: impl Into<PartitionId>,
-    ) -> Result<(), RetryError> {
+    ) -> Result<(), RepairError> {
         let retry = Retry { reducer: reducer.into(), partition: partition.into() };
-        self.0.supervisor.send(retry).await.unwrap_or(Err(RetryError::Interrupted))
+        self.0.supervisor.send(retry).await.unwrap_or(Err(RepairError::Interrupted))
+    }
+
+    /// Tries all halted partitions of a reducer again, or those that are halted by a failure of this
+    /// kind; see [`RetryAll`].
+    ///
+    /// # Errors
+    /// [`ListError`] when the halted partitions could not be listed; some may have been repaired.
+    pub async fn retry_all(
+        &self,
+        reducer: impl Into<String>,
+        kind: impl Into<Option<FailureKind>>,
+    ) -> Result<RetriedAll, ListError> {
+        let retry = RetryAll { reducer: reducer.into(), kind: kind.into() };
+        self.0.supervisor.send(retry).await.unwrap_or(Err(ListError::Interrupted))
+    }
+
+    /// Has a halted partition pass by the event at `cursor`, which halted it, and go on; see
+    /// [`SkipEvent`].
+    ///
+    /// # Errors
+    /// [`RepairError`] when it does not go on: each variant says what was done.
+    pub async fn skip(
+        &self,
+        reducer: impl Into<String>,
+        partition: impl Into<PartitionId>,
+        cursor: Cursor,
+    ) -> Result<(), RepairError> {
+        let skip = SkipEvent { reducer: reducer.into(), partition: partition.into(), cursor };
+        self.0.supervisor.send(skip).await.unwrap_or(Err(RepairError::Interrupted))
+    }
+
+    /// The halted partitions of a reducer: up to `limit` of those after `after`, in the order of
+    /// their ids.
+    ///
+    /// # Errors
+    /// [`ListError`] when they cannot be read.
+    pub async fn halted(
+        &self,
+        reducer: impl Into<String>,
+        after: Option<PartitionId>,
+        limit: usize,
+    ) -> Result<Vec<PartitionRecord>, ListError> {
+        let request = ListHalted { reducer: reducer.into(), after, limit };
+        self.0.supervisor.send(request).await.unwrap_or(Err(ListError::Interrupted))
+    }
+
+    /// The skipped events of a reducer: up to `limit` of those after `after`, in the order of their
+    /// cursors and partitions.
+    ///
+    /// # Errors
+    /// [`ListError`] when they cannot be read.
+    pub async fn skips(
+        &self,
+        reducer: impl Into<String>,
+        after: Option<(Cursor, Option<PartitionId>)>,
+        limit: usize,
+    ) -> Result<Vec<SkipRecord>, ListError> {
+        let request = ListSkips { reducer: reducer.into(), after, limit };
+        self.0.supervisor.send(request).await.unwrap_or(Err(ListError::Interrupted))
+    }
+
+    /// Has a reducer read no more until [`resume`](Self::resume), also after a restart; see
+    /// [`Pause`].
+    ///
+    /// # Errors
+    /// [`PauseError`] when it goes on as before.
+    pub async fn pause(&self, reducer: impl Into<String>) -> Result<(), PauseError> {
+        self.set_paused(reducer.into(), true).await
+    }
+
+    /// Has a paused reducer go on.
+    ///
+    /// # Errors
+    /// [`PauseError`] when it stays paused.
+    pub async fn resume(&self, reducer: impl Into<String>) -> Result<(), PauseError> {
+        self.set_paused(reducer.into(), false).await
+    }
+
+    async fn set_paused(&self, reducer: String, paused: bool) -> Result<(), PauseError> {
+        let pause = Pause { reducer, paused };
+        self.0.supervisor.send(pause).await.unwrap_or(Err(PauseError::Interrupted))
     }
 
     /// How every reducer is doing, in the order of their names; nothing when stopped.

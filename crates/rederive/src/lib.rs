@@ -12,17 +12,19 @@ pub use handle::Handle;
 pub use rederive_actix::chaos;
 #[doc(inline)]
 pub use rederive_actix::{
-    Activity, Await, AwaitError, Awaited, Config, Delay, LogObserver, Outcome, ReducerStatus,
-    RegisterError, Registration, Reply, Retry, RetryError, Shutdown, Status, Supervisor,
+    Activity, Await, AwaitError, Awaited, Config, Delay, ListError, ListHalted, ListSkips,
+    LogObserver, Outcome, Pause, PauseError, ReducerStatus, RegisterError, Registration,
+    RepairError, Reply, RetriedAll, Retry, RetryAll, Shutdown, SkipEvent, Status, Supervisor,
 };
 #[doc(inline)]
 pub use rederive_core as core;
 #[doc(inline)]
 pub use rederive_core::{
-    Blocked, Change, ColumnKind, Cursor, CursorKind, CustomOp, EventLog, FailureKind, Fold, Folded,
-    Halt, JsonState, Key, LogError, MemoryLog, MemoryStore, Notice, Observer, Op, Ops, PartitionId,
-    Partitions, Recorded, ReduceError, Reducer, Row, StateError, StateForm, StateRecord, States,
-    Store, StoreError, Table, Timestamp, Value,
+    Blocked, Change, ColumnKind, Cursor, CursorKind, CustomOp, EventLog, Failure, FailureKind,
+    Fold, Folded, Halt, JsonState, Key, LogError, MemoryLog, MemoryStore, Notice, Observer,
+    OnFailure, Op, Ops, PartitionId, PartitionRecord, Partitions, Recorded, ReduceError, Reducer,
+    Row, Skip, SkipRecord, SkippedBy, StateError, StateForm, StateRecord, States, Store,
+    StoreError, Table, Timestamp, Value,
 };
 #[doc(inline)]
 pub use rederive_diesel as diesel;

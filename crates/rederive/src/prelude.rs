@@ -2,6 +2,6 @@
 
 #[doc(no_inline)]
 pub use crate::{
-    Await, Cursor, EventLog, Fold, Handle, Observer, Ops, PartitionId, Partitions, Recorded,
-    Rederive, ReduceError, Reducer, Store,
+    Await, Cursor, EventLog, Fold, Handle, Observer, OnFailure, Ops, PartitionId, Partitions,
+    Recorded, Rederive, ReduceError, Reducer, Store,
 };

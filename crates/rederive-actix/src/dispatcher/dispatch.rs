@@ -20,7 +20,7 @@ impl<E: Send + Sync + 'static> Handler<Fetched<E>> for Dispatcher<E> {
             return;
         }
         self.flow.fetching = false;
-        if !matches!(self.phase, Phase::Running) {
+        if !matches!(self.phase, Phase::Running) || self.paused {
             return;
         }
         // News that came while the read was under way have set it to false already.
@@ -31,7 +31,7 @@ impl<E: Send + Sync + 'static> Handler<Fetched<E>> for Dispatcher<E> {
             return;
         }
         let blocked = self.dispatch(&fetched.slice, ctx);
-        self.release_dispatched(&fetched.slice);
+        self.release_dispatched(&fetched.slice, ctx);
         if let Some(reason) = blocked {
             self.block(reason, ctx);
         }
@@ -115,13 +115,13 @@ impl<E: Send + Sync + 'static> Dispatcher<E> {
     }
 
     /// Those who waited for events that have just been dispatched wait at the partitions now.
-    fn release_dispatched(&mut self, slice: &Slice<E>) {
+    fn release_dispatched(&mut self, slice: &Slice<E>, ctx: &Context<Self>) {
         if self.future.is_empty() {
             return;
         }
         let position = self.flow.position.clone();
         for (cursor, waiter) in self.future.release(&position) {
-            self.attach_at(waiter, Some(slice), &cursor);
+            self.attach_at(waiter, Some(slice), &cursor, ctx);
         }
     }
 

@@ -3,7 +3,7 @@
 use std::{collections::HashMap, sync::Arc};
 
 use rederive_core::{
-    Cursor, Group, Halt, PartitionCommit, PartitionId, Repair, Revision, Settles, Watermark,
+    Cursor, Group, Halt, PartitionCommit, PartitionId, Repair, Revision, Settles, Skip, Watermark,
 };
 
 /// Collects commits while a group is under way, so that the next group holds all of them.
@@ -26,6 +26,7 @@ pub(super) struct UnderWay {
     pub(super) cursor: Cursor,
     pub(super) events: usize,
     pub(super) halt: Option<Arc<Halt>>,
+    pub(super) skip: Option<Arc<Skip>>,
     pub(super) repair: Repair,
     pub(super) settles: Settles,
 }
@@ -89,6 +90,7 @@ impl Grouping {
                 cursor: commit.cursor.clone(),
                 events: commit.events(),
                 halt: commit.halt.clone().map(Arc::new),
+                skip: commit.skip.clone(),
                 repair: commit.repair,
                 settles: of_commit,
             });

@@ -4,6 +4,7 @@ mod dispatch;
 mod flow;
 mod group;
 mod load;
+mod pause;
 mod recover;
 mod repair;
 mod route;
@@ -51,6 +52,10 @@ pub(crate) struct Dispatcher<E: Send + Sync + 'static> {
     repairs: repair::Repairs<Addr<PartitionDispatcher<E>>>,
     loads: load::Loads,
     flush_scheduled: bool,
+    /// Whether an operator has paused the reducer.
+    paused: bool,
+    /// Whether any event was ever skipped: then those who wait late are looked up in the store.
+    skips: bool,
     /// Whether observers know that we are caught up.
     caught_up: bool,
     /// Those who wait for events that are not dispatched yet.
@@ -102,6 +107,8 @@ impl<E: Send + Sync + 'static> Dispatcher<E> {
             repairs: repair::Repairs::default(),
             loads: load::Loads::default(),
             flush_scheduled: false,
+            paused: false,
+            skips: false,
             caught_up: false,
             future: Waiters::default(),
             settled: Waiters::default(),
@@ -132,7 +139,7 @@ impl<E: Send + Sync + 'static> Dispatcher<E> {
 
     /// Reads on if there is something to read and room for it.
     fn read_on(&mut self, ctx: &Context<Self>) {
-        if matches!(self.phase, Phase::Running) && self.flow.wants_more() {
+        if matches!(self.phase, Phase::Running) && !self.paused && self.flow.wants_more() {
             self.flow.fetching = true;
             // Whatever is appended from now on is either read or announced.
             self.flow.at_head = true;
@@ -198,7 +205,7 @@ impl<E: Send + Sync + 'static> Dispatcher<E> {
     /// Stops once everything that was begun is done.
     fn stop_if_drained(&mut self, ctx: &mut Context<Self>) {
         if matches!(self.phase, Phase::Stopping(_))
-            && (self.flow.unsettled() == 0 || self.loads.given_up())
+            && (self.flow.unsettled() == self.routes.held_up() || self.loads.given_up())
             && self.grouping.is_idle()
             && !self.store_watermark(ctx)
         {
@@ -274,6 +281,7 @@ impl<E: Send + Sync + 'static> Handler<OpenDone> for Dispatcher<E> {
         }
         self.phase = Phase::Running;
         self.revision = opened.revision;
+        self.skips = opened.skips;
         self.stored = opened.watermark.clone();
         self.flow = Flow::new(opened.watermark.clone(), self.links.config.window);
         if self.links.engine.is_stateful()
@@ -286,6 +294,9 @@ impl<E: Send + Sync + 'static> Handler<OpenDone> for Dispatcher<E> {
             reducer: Arc::clone(&self.links.name),
             watermark: opened.watermark,
         });
+        if opened.paused {
+            self.set_paused(true, ctx);
+        }
         self.ready.answer(Ok(()));
         self.links.log_actor.do_send(Follow(ctx.address().recipient()));
         ctx.run_interval(self.links.config.watermark_interval, |this, ctx| {

@@ -48,6 +48,7 @@ impl<E: Send + Sync + 'static> Dispatcher<E> {
         route.addr = self.links.start(ctx, &mut self.loads, id, generation, cursor, begin);
         route.generation = generation;
         route.lost = false;
+        route.retrying = None;
         if route.recovering {
             // Before anything else: until that is stored, a restart would take it for halted.
             route.addr.do_send(Recover);

@@ -11,30 +11,38 @@ use std::{collections::HashMap, sync::Arc, time::Instant};
 
 use actix::{AsyncContext, Context, Handler};
 use rederive_core::{
-    Blocked, Cursor, Delivery, Next, Notice, PartitionId, Rejection, Repair, Settles, Slice,
+    Blocked, Cursor, Delivery, Next, Notice, PartitionId, Rejection, Repair, Settles, Skip, Slice,
 };
 use smallvec::SmallVec;
 use tokio::sync::oneshot;
 
 use super::{Dispatcher, Phase, group::UnderWay};
 use crate::{
-    message::{Answer, Deliver, Fetch, Passivate, Recover, RetryPartition},
-    partition_dispatcher::{Begin, partitions_of},
-    repair::RetryError,
+    message::{Answer, Deliver, Fetch, Passivate, Recover, RepairPartition},
+    partition_dispatcher::{Begin, now, partitions_of},
+    repair::RepairError,
 };
 
 /// The number of a slice that the watermark does not track.
 const UNTRACKED: u64 = u64::MAX;
 
-type Reply = oneshot::Sender<Result<(), RetryError>>;
+type Reply = oneshot::Sender<Result<(), RepairError>>;
 
 /// The repairs that are wanted or under way. `A` is the address of an actor.
 pub(super) struct Repairs<A> {
     /// To begin once the partition has no events in flight.
-    wanted: Vec<(PartitionId, Vec<Reply>)>,
+    wanted: Vec<Wanted>,
     going: HashMap<PartitionId, Going<A>>,
     /// Those who wait until it is stored that their partition is halted no more.
     recovering: HashMap<PartitionId, Vec<Reply>>,
+}
+
+/// A repair that has not begun.
+struct Wanted {
+    partition: PartitionId,
+    /// Without the event that halted the partition, which must be this one.
+    skip: Option<Cursor>,
+    replies: Vec<Reply>,
 }
 
 /// A repair under way.
@@ -48,6 +56,15 @@ struct Going<A> {
     /// How many events have been delivered and are not settled.
     unsettled: usize,
     replies: Vec<Reply>,
+}
+
+impl<A> Going<A> {
+    /// Notes that these deliveries are settled; true when all are.
+    fn settle(&mut self, settles: &Settles) -> bool {
+        let settled: usize = settles.iter().map(|(_, events)| events).sum();
+        self.unsettled = self.unsettled.saturating_sub(settled);
+        self.unsettled == 0
+    }
 }
 
 impl<A> Default for Repairs<A> {
@@ -75,37 +92,32 @@ impl<A> Repairs<A> {
     }
 }
 
-impl<A> Going<A> {
-    /// Notes that these deliveries are settled; true when all are.
-    fn settle(&mut self, settles: &Settles) -> bool {
-        let settled: usize = settles.iter().map(|(_, events)| events).sum();
-        self.unsettled = self.unsettled.saturating_sub(settled);
-        self.unsettled == 0
-    }
-}
-
-fn tell(replies: Vec<Reply>, result: &Result<(), RetryError>) {
+fn tell(replies: Vec<Reply>, result: &Result<(), RepairError>) {
     for reply in replies {
         // Whoever asked may have gone.
         let _ = reply.send(result.clone());
     }
 }
 
-impl<E: Send + Sync + 'static> Handler<RetryPartition> for Dispatcher<E> {
+impl<E: Send + Sync + 'static> Handler<RepairPartition> for Dispatcher<E> {
     type Result = ();
 
-    fn handle(&mut self, retry: RetryPartition, ctx: &mut Context<Self>) {
-        let RetryPartition { partition, reply } = retry;
+    fn handle(&mut self, repair: RepairPartition, ctx: &mut Context<Self>) {
+        let RepairPartition { partition, skip, reply } = repair;
+        let busy = self.repairs.recovering.contains_key(&partition)
+            || self.repairs.going.contains_key(&partition);
         if !matches!(self.phase, Phase::Running | Phase::Blocked(_)) {
-            tell(vec![reply], &Err(RetryError::Interrupted));
+            tell(vec![reply], &Err(RepairError::Interrupted));
+        } else if skip.is_some() && busy {
+            tell(vec![reply], &Err(RepairError::UnderWay));
         } else if let Some(replies) = self.repairs.recovering.get_mut(&partition) {
             replies.push(reply);
         } else if let Some(going) = self.repairs.going.get_mut(&partition) {
             going.replies.push(reply);
         } else if self.routes.halt(&partition).is_none() {
-            tell(vec![reply], &Err(RetryError::NotHalted));
+            tell(vec![reply], &Err(RepairError::NotHalted));
         } else {
-            self.repairs.wanted.push((partition, vec![reply]));
+            self.repairs.wanted.push(Wanted { partition, skip, replies: vec![reply] });
             self.begin_repairs(ctx);
         }
     }
@@ -115,7 +127,8 @@ impl<E: Send + Sync + 'static> Dispatcher<E> {
     /// Goes on with the repairs that a stop or a crash has interrupted.
     pub(super) fn resume_repairs(&mut self, ctx: &Context<Self>) {
         let partitions = self.routes.half_repaired();
-        self.repairs.wanted.extend(partitions.into_iter().map(|partition| (partition, Vec::new())));
+        let wanted = |partition| Wanted { partition, skip: None, replies: Vec::new() };
+        self.repairs.wanted.extend(partitions.into_iter().map(wanted));
         self.begin_repairs(ctx);
     }
 
@@ -124,25 +137,34 @@ impl<E: Send + Sync + 'static> Dispatcher<E> {
         if !matches!(self.phase, Phase::Running | Phase::Blocked(_)) {
             return;
         }
-        for (partition, replies) in std::mem::take(&mut self.repairs.wanted) {
+        for wanted in std::mem::take(&mut self.repairs.wanted) {
+            let Wanted { partition, skip, replies } = wanted;
             if let Some(going) = self.repairs.going.get_mut(&partition) {
-                going.replies.extend(replies);
+                match skip {
+                    Some(_) => tell(replies, &Err(RepairError::UnderWay)),
+                    None => going.replies.extend(replies),
+                }
                 continue;
             }
             if let Some(former) = self.routes.take_idle(&partition) {
                 former.do_send(Passivate);
             }
             if self.routes.get(&partition).is_some() {
-                self.repairs.wanted.push((partition, replies));
+                self.repairs.wanted.push(Wanted { partition, skip, replies });
                 continue;
             }
             let standing = self.routes.standing(&partition).cloned();
             let Some((cursor, halt)) = standing.and_then(|it| Some((it.cursor, it.halt?))) else {
-                tell(replies, &Err(RetryError::NotHalted));
+                tell(replies, &Err(RepairError::NotHalted));
                 continue;
             };
+            if skip.as_ref().is_some_and(|cursor| *cursor != halt.cursor) {
+                tell(replies, &Err(RepairError::Elsewhere(halt)));
+                continue;
+            }
+            let skip = skip.map(|_| Arc::new(Skip::of_halt(&halt, now())));
             let generation = self.routes.next_generation();
-            let (id, begin) = (partition.clone(), Begin::Repair(halt));
+            let (id, begin) = (partition.clone(), Begin::Repair(halt, skip));
             let addr =
                 self.links.start(ctx, &mut self.loads, id, generation, cursor.clone(), begin);
             let position = cursor.clone();
@@ -207,7 +229,7 @@ impl<E: Send + Sync + 'static> Dispatcher<E> {
             }
         }
         if let (Some(undecodable), true) = (broken, events.is_empty()) {
-            let error = Err(RetryError::Undecodable(undecodable.clone()));
+            let error = Err(RepairError::Undecodable(undecodable.clone()));
             self.end_repair(partition, &error);
             return;
         }
@@ -268,7 +290,7 @@ impl<E: Send + Sync + 'static> Dispatcher<E> {
         let Some(going) = self.repairs.of_generation(&partition, generation) else { return };
         match (result, halt) {
             (Ok(()), Some(halt)) if repair == Repair::None => {
-                self.end_repair(&partition, &Err(RetryError::Halted(halt)));
+                self.end_repair(&partition, &Err(RepairError::Halted(halt)));
             }
             (Ok(()), _) => {
                 going.cursor = cursor;
@@ -286,7 +308,7 @@ impl<E: Send + Sync + 'static> Dispatcher<E> {
         }
     }
 
-    fn end_repair(&mut self, partition: &PartitionId, result: &Result<(), RetryError>) {
+    fn end_repair(&mut self, partition: &PartitionId, result: &Result<(), RepairError>) {
         if let Some(going) = self.repairs.going.remove(partition) {
             going.addr.do_send(Passivate);
             tell(going.replies, result);
@@ -296,7 +318,7 @@ impl<E: Send + Sync + 'static> Dispatcher<E> {
     /// The actor of a repair has died. What it had committed is stored, and the partition is halted.
     pub(super) fn repair_ended(&mut self, partition: &PartitionId, generation: u64) {
         if self.repairs.of_generation(partition, generation).is_some() {
-            self.end_repair(partition, &Err(RetryError::Interrupted));
+            self.end_repair(partition, &Err(RepairError::Interrupted));
         }
     }
 

@@ -6,7 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use rederive_core::{Cursor, Halt, PartitionId, PartitionRecord, Settles};
+use rederive_core::{Backoff, Cursor, Halt, PartitionId, PartitionRecord, Settles};
 use smallvec::SmallVec;
 
 /// The partitions of a reducer, by id. `A` is the address of an actor.
@@ -36,6 +36,8 @@ pub(super) struct Route<A> {
     pub(super) batch: SmallVec<[u32; 4]>,
     /// The actor has died while a commit of it was under way; what becomes of that is awaited.
     pub(super) lost: bool,
+    /// An event failed and is tried again later.
+    pub(super) retrying: Option<Backoff>,
     /// It was halted and is repaired, and that is not stored yet.
     pub(super) recovering: bool,
     idle_since: Instant,
@@ -96,6 +98,17 @@ impl<A> Routes<A> {
         self.active.get_mut(partition)
     }
 
+    /// How many partitions wait to try an event again.
+    pub(super) fn retrying(&self) -> usize {
+        self.active.values().filter(|route| route.retrying.is_some()).count()
+    }
+
+    /// How many deliveries are held up by events that are tried again later.
+    pub(super) fn held_up(&self) -> usize {
+        let retrying = self.active.values().filter(|route| route.retrying.is_some());
+        retrying.flat_map(|route| &route.unsettled).map(|(_, count)| count).sum()
+    }
+
     /// The route of this generation of the partition's actor.
     pub(super) fn of_generation(
         &mut self,
@@ -147,6 +160,7 @@ impl<A> Routes<A> {
             unsettled: Settles::new(),
             batch: SmallVec::new(),
             lost: false,
+            retrying: None,
             recovering: false,
             idle_since: Instant::now(),
             queued: false,
@@ -172,6 +186,7 @@ impl<A> Routes<A> {
             unsettled: Settles::new(),
             batch: SmallVec::new(),
             lost: false,
+            retrying: None,
             recovering: true,
             idle_since: Instant::now(),
             queued: false,

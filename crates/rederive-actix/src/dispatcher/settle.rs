@@ -7,7 +7,7 @@ use rederive_core::{Next, Notice, PartitionCommit, PartitionId, Repair, Settled,
 
 use super::{Dispatcher, Phase, group::UnderWay};
 use crate::{
-    message::{Answer, Commit, Committed, Reduced},
+    message::{Answer, Commit, Committed, Reduced, Retrying},
     waiter::Outcome,
 };
 
@@ -31,6 +31,9 @@ impl<E: Send + Sync + 'static> Handler<Reduced> for Dispatcher<E> {
             return;
         }
         route.cursor = cursor;
+        if !matches!(next, Next::Wait) {
+            route.retrying = None;
+        }
         match next {
             Next::Wait => {}
             Next::Settled(settles) => {
@@ -41,6 +44,25 @@ impl<E: Send + Sync + 'static> Handler<Reduced> for Dispatcher<E> {
                 self.commit(generation, commit, settles, ctx);
             }
         }
+    }
+}
+
+impl<E: Send + Sync + 'static> Handler<Retrying> for Dispatcher<E> {
+    type Result = ();
+
+    fn handle(&mut self, retrying: Retrying, ctx: &mut Context<Self>) {
+        let Retrying { partition, generation, backoff } = retrying;
+        self.links.observers.tell(&Notice::Retrying {
+            reducer: Arc::clone(&self.links.name),
+            partition: partition.clone(),
+            failure: backoff.failure.clone(),
+            attempt: backoff.attempts,
+            delay: backoff.delay,
+        });
+        if let Some(route) = self.routes.of_generation(&partition, generation) {
+            route.retrying = Some(backoff);
+        }
+        self.stop_if_drained(ctx);
     }
 }
 
@@ -123,6 +145,9 @@ impl<E: Send + Sync + 'static> Dispatcher<E> {
         let only_watermark = commits.is_empty();
         for (commit, result) in commits.into_iter().zip(settled.results) {
             let Some(result) = result else { continue };
+            if result.is_ok() {
+                self.skipped(&commit);
+            }
             let Some(route) = self.routes.of_generation(&commit.partition, commit.generation)
             else {
                 if result.is_ok() {
@@ -172,6 +197,18 @@ impl<E: Send + Sync + 'static> Dispatcher<E> {
         }
     }
 
+    /// Notes the skip of a commit, which is its last step, once that is stored.
+    fn skipped(&mut self, commit: &UnderWay) {
+        if let Some(skip) = &commit.skip {
+            self.skips = true;
+            self.links.observers.tell(&Notice::Skipped {
+                reducer: Arc::clone(&self.links.name),
+                partition: Some(commit.partition.clone()),
+                skip: Arc::clone(skip),
+            });
+        }
+    }
+
     pub(super) fn halted(
         &mut self,
         partition: &PartitionId,
@@ -207,7 +244,7 @@ impl<E: Send + Sync + 'static> Dispatcher<E> {
             }
         }
         let settled = self.flow.watermark.is_settled() && self.flow.at_head && !self.flow.fetching;
-        if settled && !self.caught_up && matches!(self.phase, Phase::Running) {
+        if settled && !self.caught_up && !self.paused && matches!(self.phase, Phase::Running) {
             self.caught_up = true;
             let (reducer, watermark) = (Arc::clone(&self.links.name), watermark.clone());
             self.links.observers.tell(&Notice::CaughtUp { reducer, watermark });

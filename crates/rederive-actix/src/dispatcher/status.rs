@@ -12,6 +12,7 @@ impl<E: Send + Sync + 'static> Handler<Report> for Dispatcher<E> {
         let settled = self.flow.watermark.is_settled() && self.flow.at_head;
         let activity = match &self.phase {
             Phase::Opening => Activity::Opening,
+            Phase::Running if self.paused => Activity::Paused,
             Phase::Running if settled && !self.flow.fetching => Activity::CaughtUp,
             Phase::Running => Activity::CatchingUp,
             Phase::Blocked(reason) => Activity::Blocked(reason.clone()),
@@ -27,6 +28,7 @@ impl<E: Send + Sync + 'static> Handler<Report> for Dispatcher<E> {
             in_flight: self.flow.unsettled(),
             active_partitions: self.routes.active(),
             halted_partitions: self.routes.halted(),
+            retrying_partitions: self.routes.retrying(),
             store_delay: self.links.store_health.get(),
             log_delay: self.links.log_health.get(),
         })

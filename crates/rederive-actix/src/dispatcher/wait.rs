@@ -1,11 +1,13 @@
 //! Those who wait: for an event, wherever it is on its way, or for the head of the log.
 
+use std::sync::Arc;
+
 use actix::{AsyncContext, Context, Handler};
-use rederive_core::{Blocked, Cursor, Entry, Recorded, Slice};
+use rederive_core::{Blocked, Cursor, Entry, PartitionId, Recorded, SkipRecord, Slice};
 
 use super::{Dispatcher, Phase};
 use crate::{
-    message::{Find, Found, Head, HeadIs, Until, Wait, WaitFor},
+    message::{Ask, Find, Found, Head, HeadIs, SkipsFound, Until, Wait, WaitFor},
     partition_dispatcher::answer_without_actor,
     waiter::{Outcome, Waiter},
 };
@@ -43,14 +45,39 @@ impl<E: Send + Sync + 'static> Handler<WaitFor> for Dispatcher<E> {
 impl<E: Send + Sync + 'static> Handler<Found<E>> for Dispatcher<E> {
     type Result = ();
 
-    fn handle(&mut self, Found { cursor, slice }: Found<E>, _: &mut Context<Self>) {
+    fn handle(&mut self, Found { cursor, slice }: Found<E>, ctx: &mut Context<Self>) {
         // Waiters for an earlier cursor, whose answer is still to come, are put back.
         for (wanted, waiter) in self.finding.release(&cursor) {
             if wanted != cursor {
                 self.finding.add(wanted, waiter, Waiter::is_gone);
                 continue;
             }
-            self.attach_at(waiter, slice.as_deref(), &cursor);
+            self.attach_at(waiter, slice.as_deref(), &cursor, ctx);
+        }
+    }
+}
+
+impl<E: Send + Sync + 'static> Handler<SkipsFound> for Dispatcher<E> {
+    type Result = ();
+
+    fn handle(&mut self, answer: SkipsFound, ctx: &mut Context<Self>) {
+        let SkipsFound { cursor, partitions, waiter, found } = answer;
+        match found {
+            Ok(skips) => {
+                let mine = |record: &SkipRecord| {
+                    record.partition.as_ref().is_none_or(|partition| partitions.contains(partition))
+                };
+                match skips.into_iter().find(mine) {
+                    Some(record) => waiter.finish(Outcome::Skipped(Arc::new(record.skip))),
+                    None => self.attach_to(&partitions, &cursor, &waiter),
+                }
+            }
+            Err(_) if waiter.is_gone() => {}
+            Err(_) => {
+                ctx.run_later(self.links.config.min_backoff, |this, ctx| {
+                    this.look_up_skips(cursor, partitions, waiter, ctx);
+                });
+            }
         }
     }
 }
@@ -64,6 +91,7 @@ impl<E: Send + Sync + 'static> Handler<HeadIs> for Dispatcher<E> {
                 Phase::Blocked(reason) if head > self.flow.position => {
                     waiter.finish(Outcome::Blocked(reason.clone()));
                 }
+                _ if self.paused && head > self.flow.position => waiter.finish(Outcome::Paused),
                 _ => self.settled.add(head.clone(), waiter, Waiter::is_gone),
             }
         }
@@ -91,10 +119,11 @@ impl<E: Send + Sync + 'static> Dispatcher<E> {
                 Phase::Blocked(reason) if reason.cursor().is_none_or(|at| *at <= cursor) => {
                     waiter.finish(Outcome::Blocked(reason.clone()));
                 }
+                _ if self.paused => waiter.finish(Outcome::Paused),
                 _ => self.future.add(cursor, waiter, Waiter::is_gone),
             }
         } else if let Some(slice) = self.flow.find(&cursor) {
-            self.attach_at(waiter, Some(&slice), &cursor);
+            self.attach_at(waiter, Some(&slice), &cursor, ctx);
         } else {
             self.finding.add(cursor.clone(), waiter, Waiter::is_gone);
             let reply = ctx.address().recipient();
@@ -103,9 +132,15 @@ impl<E: Send + Sync + 'static> Dispatcher<E> {
     }
 
     /// Has the waiter wait for what stands at a cursor that has been dispatched.
-    pub(super) fn attach_at(&self, waiter: Waiter, slice: Option<&Slice<E>>, cursor: &Cursor) {
+    pub(super) fn attach_at(
+        &self,
+        waiter: Waiter,
+        slice: Option<&Slice<E>>,
+        cursor: &Cursor,
+        ctx: &Context<Self>,
+    ) {
         match slice.and_then(|slice| slice.at(cursor)) {
-            Some(Entry::Event(_, event)) => self.attach(waiter, event),
+            Some(Entry::Event(_, event)) => self.attach(waiter, event, ctx),
             // It could be decoded when it was dispatched.
             Some(Entry::Undecodable(_, event)) => {
                 waiter.finish(Outcome::Blocked(Blocked::Undecodable(event.clone())));
@@ -115,24 +150,47 @@ impl<E: Send + Sync + 'static> Dispatcher<E> {
     }
 
     /// Has the waiter wait at all partitions of an event that has been dispatched.
-    pub(super) fn attach(&self, waiter: Waiter, event: &Recorded<E>) {
+    pub(super) fn attach(&self, waiter: Waiter, event: &Recorded<E>, ctx: &Context<Self>) {
         let partitions = self.distinct_partitions(event);
         if partitions.is_empty() {
             waiter.finish(Outcome::Ignored);
-            return;
+        } else if self.skips {
+            self.look_up_skips(event.cursor.clone(), partitions, waiter, ctx);
+        } else {
+            self.attach_to(&partitions, &event.cursor, &waiter);
         }
+    }
+
+    /// Asks the store whether one of the partitions has skipped the event. The answer comes before
+    /// that of any commit which it does not know of: a skip in such a commit is told by its
+    /// partition.
+    fn look_up_skips(
+        &self,
+        cursor: Cursor,
+        partitions: Vec<PartitionId>,
+        waiter: Waiter,
+        ctx: &Context<Self>,
+    ) {
+        let (reducer, me) = (Arc::clone(&self.links.name), ctx.address());
+        self.links.persistence.do_send(Ask(Box::new(move |store| {
+            let found = store.skips_of(&reducer, &cursor);
+            me.do_send(SkipsFound { cursor, partitions, waiter, found });
+        })));
+    }
+
+    fn attach_to(&self, partitions: &[PartitionId], cursor: &Cursor, waiter: &Waiter) {
         waiter.expect(partitions.len());
         for partition in partitions {
             let waiter = waiter.clone();
-            if let Some(route) = self.routes.get(&partition) {
-                route.addr.do_send(Wait { cursor: event.cursor.clone(), waiter });
+            if let Some(route) = self.routes.get(partition) {
+                route.addr.do_send(Wait { cursor: cursor.clone(), waiter });
             } else {
                 // Without an actor nothing is in flight: settled, or held by a halt.
-                let standing = self.routes.standing(&partition);
+                let standing = self.routes.standing(partition);
                 let (stands_at, halt) = standing.map_or((&Cursor::Start, None), |standing| {
                     (&standing.cursor, standing.halt.as_ref())
                 });
-                answer_without_actor(waiter, &event.cursor, stands_at, halt);
+                answer_without_actor(waiter, cursor, stands_at, halt);
             }
         }
     }

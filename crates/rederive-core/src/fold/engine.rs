@@ -10,8 +10,9 @@ use smallvec::smallvec;
 
 use super::{Fold, FoundState, JsonState, StateForm};
 use crate::{
-    Cursor, Engine, EventTypes, Failure, FailureKind, OnUndecodable, Op, PartitionEngine,
-    PartitionId, Partitions, Recorded, ReduceError, Reduction, Step, StoredRow, Undecodable, Value,
+    Cursor, Engine, EventTypes, Failure, FailureKind, OnFailure, OnUndecodable, Op,
+    PartitionEngine, PartitionId, Partitions, Recorded, ReduceError, Reduction, Step, StoredRow,
+    Undecodable, Value,
     error::panic_message,
     reduce::{Several, Steps},
 };
@@ -184,6 +185,16 @@ impl<F: Fold> PartitionEngine<F::Event> for FoldEngine<F> {
         self.held = Held::State(after);
         let ops: Vec<Op> = op.into_iter().collect();
         Reduction { steps: one_step(&events[..good], ops.len()), ops, failure }
+    }
+
+    fn on_failure(
+        &self,
+        event: &Recorded<F::Event>,
+        failure: &Failure,
+        attempt: u32,
+    ) -> Result<OnFailure, String> {
+        catch_unwind(AssertUnwindSafe(|| self.inner.fold.on_failure(event, failure, attempt)))
+            .map_err(|payload| panic_message(&*payload))
     }
 
     fn committed(&mut self) {

@@ -11,7 +11,8 @@ pub use json::{JsonState, STATES};
 pub use stored::{StateError, StateRecord, States};
 
 use crate::{
-    EventTypes, OnUndecodable, PartitionId, Partitions, Recorded, ReduceError, Undecodable,
+    EventTypes, Failure, OnFailure, OnUndecodable, PartitionId, Partitions, Recorded, ReduceError,
+    Undecodable,
 };
 
 /// Folds the events of each partition into a state, as in `state = fold(state, event)`.
@@ -121,6 +122,17 @@ pub trait Fold: Send + Sync + 'static {
     fn on_undecodable(&self, event: &Undecodable) -> OnUndecodable {
         let _ = event;
         OnUndecodable::Block
+    }
+
+    /// As [`Reducer::on_failure`](crate::Reducer::on_failure).
+    fn on_failure(
+        &self,
+        event: &Recorded<Self::Event>,
+        failure: &Failure,
+        attempt: u32,
+    ) -> OnFailure {
+        let _ = (event, failure, attempt);
+        OnFailure::Halt
     }
 
     /// The partitions that the event belongs to. A panic here stops the whole reducer, as it cannot

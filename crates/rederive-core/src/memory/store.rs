@@ -2,14 +2,15 @@
 
 use std::{
     collections::{BTreeMap, HashMap},
+    ops::Bound,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 use super::rows::{Rows, Undo};
 use crate::{
     ChangeError, CommitError, Cursor, Key, OpenError, Opened, Opening, PartitionId,
-    PartitionRecord, ReducerWrite, StateRecord, Store, StoreError, StoreIdentity, StoredRow, Table,
-    Value, Writer, fold::STATES, store::Revision,
+    PartitionRecord, ReducerWrite, Skip, SkipRecord, StateRecord, Store, StoreError, StoreIdentity,
+    StoredRow, Table, Value, Writer, fold::STATES, store::Revision,
 };
 
 /// A store in memory. Clones share the rows.
@@ -31,6 +32,8 @@ struct ReducerState {
     watermark: Cursor,
     revision: Revision,
     partitions: BTreeMap<PartitionId, PartitionRecord>,
+    skips: BTreeMap<(Cursor, Option<PartitionId>), Skip>,
+    paused: bool,
 }
 
 impl MemoryStore {
@@ -73,6 +76,8 @@ impl Store for MemoryStore {
             watermark: start.clone(),
             revision: Revision::default(),
             partitions: BTreeMap::new(),
+            skips: BTreeMap::new(),
+            paused: false,
         });
         if reducer.version != version {
             return Err(OpenError::VersionDiffers {
@@ -97,6 +102,8 @@ impl Store for MemoryStore {
             watermark,
             revision: reducer.revision,
             partitions: reducer.partitions.values().cloned().collect(),
+            skips: !reducer.skips.is_empty(),
+            paused: reducer.paused,
         })
     }
 
@@ -144,6 +151,33 @@ impl Store for MemoryStore {
         };
         later.map(record).collect()
     }
+
+    fn skips(
+        &self,
+        reducer: &str,
+        after: Option<(&Cursor, Option<&PartitionId>)>,
+        limit: usize,
+    ) -> Result<Vec<SkipRecord>, StoreError> {
+        let after = after.map(|(cursor, partition)| (cursor.clone(), partition.cloned()));
+        let bounds = (after.map_or(Bound::Unbounded, Bound::Excluded), Bound::Unbounded);
+        let state = self.lock();
+        let Some(reducer) = state.reducers.get(reducer) else { return Ok(Vec::new()) };
+        Ok(reducer.skips.range(bounds).take(limit).map(skip_record).collect())
+    }
+
+    fn skips_of(&self, reducer: &str, cursor: &Cursor) -> Result<Vec<SkipRecord>, StoreError> {
+        let state = self.lock();
+        let Some(reducer) = state.reducers.get(reducer) else { return Ok(Vec::new()) };
+        let from = reducer.skips.range((cursor.clone(), None)..);
+        Ok(from.take_while(|((of, _), _)| of == cursor).map(skip_record).collect())
+    }
+
+    fn pause(&self, reducer: &str, paused: bool) -> Result<(), StoreError> {
+        if let Some(reducer) = self.lock().reducers.get_mut(reducer) {
+            reducer.paused = paused;
+        }
+        Ok(())
+    }
 }
 
 impl Writer for MemoryStore {
@@ -175,6 +209,12 @@ impl Writer for MemoryStore {
             let Some(reducer) = reducers.get_mut(write.reducer) else { continue };
             reducer.revision = reducer.revision.next();
             reducer.watermark = write.watermark.clone();
+            for partition in &write.partitions {
+                for skip in &partition.skips {
+                    let key = (skip.cursor.clone(), Some(partition.partition.clone()));
+                    reducer.skips.insert(key, Skip::clone(skip));
+                }
+            }
             for partition in write.partitions.iter().filter(|partition| partition.record) {
                 let record = PartitionRecord {
                     partition: partition.partition.clone(),
@@ -190,6 +230,10 @@ impl Writer for MemoryStore {
     fn revision(&mut self, reducer: &str) -> Result<Option<Revision>, StoreError> {
         Ok(self.lock().reducers.get(reducer).map(|reducer| reducer.revision))
     }
+}
+
+fn skip_record(((_, partition), skip): (&(Cursor, Option<PartitionId>), &Skip)) -> SkipRecord {
+    SkipRecord { partition: partition.clone(), skip: skip.clone() }
 }
 
 #[cfg(test)]

@@ -1,7 +1,10 @@
 //! Events are numbers here: event `n` stands at cursor `n` and, unless told otherwise, leads to one
 //! op whose key is `n`.
 
+mod policy;
 mod property;
+
+use std::{collections::BTreeMap, sync::Mutex};
 
 use super::*;
 use crate::{
@@ -15,6 +18,10 @@ static ROWS: Table = Table::new("rows", &[("id", ColumnKind::BigInt)], &[0]);
 struct Numbers {
     failing: Vec<u64>,
     quiet: Vec<u64>,
+    /// How often an event still fails.
+    flaky: Arc<Mutex<BTreeMap<u64, u32>>>,
+    /// What becomes of an event that failed, by event and attempt.
+    on_failure: Option<fn(u64, u32) -> OnFailure>,
 }
 
 impl Reducer for Numbers {
@@ -32,11 +39,21 @@ impl Reducer for Numbers {
         if self.failing.contains(&event.data) {
             return Err(ReduceError::new("it fails"));
         }
+        if let Some(left) = self.flaky.lock().expect("no panic").get_mut(&event.data)
+            && *left > 0
+        {
+            *left -= 1;
+            return Err(ReduceError::new("it fails for now"));
+        }
         if self.quiet.contains(&event.data) {
             return Ok(());
         }
         let id = i64::try_from(event.data).expect("a small number");
         ops.change(&ROWS, [id.into()], Change::Insert(Vec::new()))
+    }
+
+    fn on_failure(&self, event: &Recorded<u64>, _: &Failure, attempt: u32) -> OnFailure {
+        self.on_failure.map_or(OnFailure::Halt, |decide| decide(event.data, attempt))
     }
 }
 
@@ -157,7 +174,7 @@ fn an_event_delivered_twice_before_it_is_reduced_is_reduced_once() {
 
 #[test]
 fn events_that_change_nothing_are_settled_without_a_commit() {
-    let mut state = state_at(Cursor::Start, Numbers { quiet: vec![1, 2, 4], failing: vec![] });
+    let mut state = state_at(Cursor::Start, Numbers { quiet: vec![1, 2, 4], ..Default::default() });
     state.deliver(delivery(0, [1, 2]));
     assert_eq!(settled(next(&mut state)), [(0, 2)]);
     assert_eq!(*state.cursor(), Cursor::from(2));
@@ -168,7 +185,7 @@ fn events_that_change_nothing_are_settled_without_a_commit() {
 
 #[test]
 fn a_failed_event_halts_behind_the_good_prefix_in_one_commit() {
-    let mut state = state_at(Cursor::Start, Numbers { failing: vec![3], quiet: vec![] });
+    let mut state = state_at(Cursor::Start, Numbers { failing: vec![3], ..Default::default() });
     state.deliver(delivery(0, [1, 2, 3, 4]));
     let (prefix, settles) = commit(next(&mut state));
     assert_eq!(applied(&prefix.ops), [1, 2]);
@@ -184,7 +201,7 @@ fn a_failed_event_halts_behind_the_good_prefix_in_one_commit() {
 
 #[test]
 fn a_first_event_that_fails_halts_without_moving_the_cursor() {
-    let mut state = state_at(7, Numbers { failing: vec![8], quiet: vec![] });
+    let mut state = state_at(7, Numbers { failing: vec![8], ..Default::default() });
     state.deliver(delivery(0, [8, 9]));
     let (only_halt, _) = commit(next(&mut state));
     assert!(only_halt.ops.is_empty() && only_halt.steps.is_empty());
@@ -193,7 +210,7 @@ fn a_first_event_that_fails_halts_without_moving_the_cursor() {
 
 #[test]
 fn later_events_of_a_halted_partition_are_held_and_never_applied() {
-    let mut state = state_at(Cursor::Start, Numbers { failing: vec![2], quiet: vec![] });
+    let mut state = state_at(Cursor::Start, Numbers { failing: vec![2], ..Default::default() });
     state.deliver(delivery(0, [1, 2, 3]));
     commit(next(&mut state));
     state.deliver(delivery(1, [4]));
@@ -227,7 +244,7 @@ fn a_partition_that_was_stored_as_halted_holds_everything() {
 
 #[test]
 fn a_rejected_commit_keeps_its_committed_prefix_and_halts_before_the_rejected_event() {
-    let mut state = state_at(Cursor::Start, Numbers { failing: vec![], quiet: vec![2] });
+    let mut state = state_at(Cursor::Start, Numbers { quiet: vec![2], ..Default::default() });
     state.deliver(delivery(0, [1, 2, 4, 5]));
     commit(next(&mut state));
     let (halting, settles) = commit(state.rejected(rejection(Some(2), 4), Timestamp::default));
@@ -254,7 +271,7 @@ fn a_commit_rejected_at_its_first_event_leaves_the_cursor() {
 
 #[test]
 fn a_rejection_before_the_event_that_failed_is_what_halts() {
-    let mut state = state_at(Cursor::Start, Numbers { failing: vec![3], quiet: vec![] });
+    let mut state = state_at(Cursor::Start, Numbers { failing: vec![3], ..Default::default() });
     state.deliver(delivery(0, [1, 2, 3]));
     commit(next(&mut state));
     let (halting, _) = commit(state.rejected(rejection(Some(1), 2), Timestamp::default));

@@ -35,6 +35,7 @@ fn commit_of(partition: &str, events: impl IntoIterator<Item = (u64, usize)>) ->
         steps,
         cursor,
         halt: None,
+        skip: None,
         repair: Repair::None,
     }
 }

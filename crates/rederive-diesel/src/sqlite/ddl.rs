@@ -29,7 +29,8 @@ const STEPS: [&str; 1] = [
         version INTEGER NOT NULL,
         epoch INTEGER NOT NULL,
         revision INTEGER NOT NULL,
-        cursor TEXT NOT NULL
+        cursor TEXT NOT NULL,
+        paused INTEGER NOT NULL DEFAULT 0
     ) STRICT, WITHOUT ROWID;
     CREATE TABLE rederive_partitions (
         reducer TEXT NOT NULL REFERENCES rederive_reducers (name) ON DELETE CASCADE,
@@ -50,7 +51,18 @@ const STEPS: [&str; 1] = [
         cursor TEXT NOT NULL,
         state TEXT NOT NULL,
         PRIMARY KEY (reducer, id)
-    ) STRICT, WITHOUT ROWID;",
+    ) STRICT, WITHOUT ROWID;
+    CREATE TABLE rederive_skips (
+        reducer TEXT NOT NULL REFERENCES rederive_reducers (name) ON DELETE CASCADE,
+        cursor TEXT NOT NULL,
+        partition_id TEXT,
+        kind TEXT NOT NULL,
+        message TEXT NOT NULL,
+        attempts INTEGER NOT NULL,
+        time INTEGER NOT NULL,
+        by_operator INTEGER NOT NULL
+    ) STRICT;
+    CREATE UNIQUE INDEX rederive_skips_event ON rederive_skips (reducer, cursor, partition_id);",
 ];
 
 /// The version that [`upgrade`] leads to.

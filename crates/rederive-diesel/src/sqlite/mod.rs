@@ -13,6 +13,7 @@ mod introspect;
 mod execute;
 mod progress;
 mod states;
+mod skips;
 mod store;
 mod appender;
 pub mod event_log;

@@ -14,18 +14,25 @@ pub(crate) struct ReducerRow {
     pub(crate) version: i64,
     pub(crate) revision: Revision,
     pub(crate) watermark: Cursor,
+    pub(crate) paused: bool,
 }
 
 /// Reads the row of a reducer.
 pub(crate) fn reducer(conn: &mut SqliteConnection, name: &str) -> QueryResult<Option<ReducerRow>> {
-    let row: Option<(i64, i64, i64, String)> = reducers::table
+    let row: Option<(i64, i64, i64, String, bool)> = reducers::table
         .filter(reducers::name.eq(name))
-        .select((reducers::version, reducers::epoch, reducers::revision, reducers::cursor))
+        .select((
+            reducers::version,
+            reducers::epoch,
+            reducers::revision,
+            reducers::cursor,
+            reducers::paused,
+        ))
         .first(conn)
         .optional()?;
-    row.map(|(version, epoch, number, cursor)| {
+    row.map(|(version, epoch, number, cursor, paused)| {
         let revision = Revision { epoch: unsigned(epoch)?, number: unsigned(number)? };
-        Ok(ReducerRow { version, revision, watermark: decode(&cursor)? })
+        Ok(ReducerRow { version, revision, watermark: decode(&cursor)?, paused })
     })
     .transpose()
 }
@@ -51,6 +58,14 @@ pub(crate) fn create(
 pub(crate) fn take_over(conn: &mut SqliteConnection, name: &str) -> QueryResult<()> {
     diesel::update(reducers::table.filter(reducers::name.eq(name)))
         .set(reducers::epoch.eq(reducers::epoch + 1))
+        .execute(conn)
+        .map(drop)
+}
+
+/// Notes whether a reducer is paused.
+pub(crate) fn pause(conn: &mut SqliteConnection, name: &str, paused: bool) -> QueryResult<()> {
+    diesel::update(reducers::table.filter(reducers::name.eq(name)))
+        .set(reducers::paused.eq(paused))
         .execute(conn)
         .map(drop)
 }
@@ -228,7 +243,7 @@ fn record_halted(
     diesel::replace_into(partitions::table).values(row).execute(conn).map(drop)
 }
 
-fn decode(stored: &str) -> QueryResult<Cursor> {
+pub(super) fn decode(stored: &str) -> QueryResult<Cursor> {
     Cursor::decode(stored).map_err(|error| Error::DeserializationError(Box::new(error)))
 }
 

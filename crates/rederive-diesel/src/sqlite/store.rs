@@ -5,8 +5,8 @@ use std::sync::PoisonError;
 use diesel::{connection::SimpleConnection, result::Error, sqlite::SqliteConnection};
 use rederive_core::{
     ChangeError, CommitError, Cursor, FailureKind, OpenError, Opened, Opening, PartitionId,
-    PartitionRecord, ReducerWrite, Revision, StateRecord, Store, StoreError, StoreIdentity,
-    StoredRow, Value, Writer, error::panic_message,
+    PartitionRecord, ReducerWrite, Revision, SkipRecord, StateRecord, Store, StoreError,
+    StoreIdentity, StoredRow, Value, Writer, error::panic_message,
 };
 
 use super::{
@@ -15,7 +15,9 @@ use super::{
     execute::{self, StepError},
     fault::Fault,
     introspect::{Catalog, Introspect},
-    progress, states,
+    progress,
+    skips::{self, Which},
+    states,
 };
 use crate::plan::{PlanError, Planner};
 
@@ -104,6 +106,27 @@ impl Store for SqliteStore {
         let after = after.map(PartitionId::as_str);
         self.0.read(|conn| states::page(conn, reducer, after, limit)).map_err(StoreError::new)
     }
+
+    fn skips(
+        &self,
+        reducer: &str,
+        after: Option<(&Cursor, Option<&PartitionId>)>,
+        limit: usize,
+    ) -> Result<Vec<SkipRecord>, StoreError> {
+        let page = Which::Page { after, limit };
+        self.0.read(|conn| skips::read(conn, reducer, &page)).map_err(StoreError::new)
+    }
+
+    fn skips_of(&self, reducer: &str, cursor: &Cursor) -> Result<Vec<SkipRecord>, StoreError> {
+        let of = Which::Of(cursor);
+        self.0.read(|conn| skips::read(conn, reducer, &of)).map_err(StoreError::new)
+    }
+
+    fn pause(&self, reducer: &str, paused: bool) -> Result<(), StoreError> {
+        let connections = &self.0.0.connections;
+        let done = connections.transaction(|conn| progress::pause(conn, reducer, paused));
+        done.map_err(|failed: Failed<Error>| StoreError::new(connections.failed(failed)))
+    }
 }
 
 enum Refused {
@@ -145,7 +168,9 @@ fn open(conn: &mut SqliteConnection, opening: &Opening<'_>) -> Result<Opened, Re
             current: kind,
         }));
     }
-    Ok(Opened { watermark: row.watermark, revision: row.revision, partitions })
+    let skips = skips::any(conn, name)?;
+    let progress::ReducerRow { watermark, revision, paused, .. } = row;
+    Ok(Opened { watermark, revision, partitions, skips, paused })
 }
 
 /// Commits on the database's writer connection, which all writers and appends of a process share.
@@ -230,6 +255,7 @@ fn commit(
     execute::run(conn, &plan)?;
     for write in writes {
         progress::record_partitions(conn, write)?;
+        skips::record_skips(conn, write)?;
     }
     Ok(())
 }

@@ -79,6 +79,7 @@ fn commits(
             cursor: &cursor,
             guard: record.then_some(&guard),
             halt: None,
+            skips: Vec::new(),
             record,
         });
         let watermark = if record { &Cursor::Start } else { &cursor };

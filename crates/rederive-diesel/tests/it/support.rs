@@ -87,6 +87,7 @@ impl Owner {
             cursor: &cursor,
             guard: Some(&cursor),
             halt: None,
+            skips: Vec::new(),
             record: true,
         });
         let write = ReducerWrite {
@@ -123,6 +124,7 @@ impl Owner {
             cursor: &cursor,
             guard: guard.as_ref(),
             halt,
+            skips: Vec::new(),
             record: halt.is_some() || cursor > watermark,
         };
         let write = ReducerWrite {

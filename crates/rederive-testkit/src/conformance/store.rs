@@ -14,7 +14,9 @@ pub mod opening;
 pub mod recording;
 pub mod replacing;
 pub mod selecting;
+pub mod pausing;
 pub mod sequences;
+pub mod skipping;
 pub mod values;
 mod owner;
 mod random_ops;
@@ -154,6 +156,13 @@ pub fn all<T: StoreUnderTest>() -> Vec<Check<T>> {
         halting::a_halt_outlives_the_watermark_and_is_taken_back_by_a_record,
         halting::halted_partitions_are_listed_in_order_page_by_page,
         halting::only_halted_partitions_of_the_reducer_are_listed,
+        skipping::a_skip_is_stored_with_everything_it_says,
+        skipping::skips_are_listed_in_order_page_by_page,
+        skipping::the_skips_of_one_event_are_found,
+        skipping::a_rejected_commit_records_no_skip,
+        skipping::thousands_of_skips_fit_in_one_transaction,
+        pausing::a_pause_is_there_when_the_reducer_is_opened_again,
+        pausing::a_pause_fences_nobody,
         changes::an_insert_makes_a_row_and_leaves_other_columns_empty,
         changes::an_insert_is_rejected_when_the_key_exists,
         changes::an_insert_new_does_nothing_when_the_key_exists,

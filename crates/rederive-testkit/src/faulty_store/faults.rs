@@ -70,6 +70,7 @@ struct State {
     writer: Script<()>,
     revision: Script<()>,
     load: Script<Option<Gate>>,
+    other: Script<()>,
     commit: Script<CommitFault>,
     rejections: Vec<Box<Rejects>>,
     chaos: Option<(StoreChaos, Rng)>,
@@ -106,6 +107,12 @@ impl StoreFaults {
     /// The next call of `load` begins only when the gate is open.
     pub fn stall_load(&self, gate: Gate) {
         self.lock().load.push(0, Some(gate));
+    }
+
+    /// The next `times` calls that read or note something beside commits (skips, pauses) fail.
+    pub fn fail_other(&self, times: usize) {
+        let mut state = self.lock();
+        (0..times).for_each(|_| state.other.push(0, ()));
     }
 
     /// The fault befalls the next commit after those that have a fault scripted.
@@ -211,6 +218,13 @@ impl StoreFaults {
                 self.answer(state, fails, "it cannot be read")
             }
         }
+    }
+
+    pub(super) fn at_other(&self) -> Result<(), StoreError> {
+        let mut state = self.lock();
+        let scripted = state.other.next().is_some();
+        let fails = scripted || state.strikes(|chaos| chaos.revision);
+        self.answer(state, fails, "it cannot be asked")
     }
 
     /// A commit begins: what befalls it. It is over when the returned guard is dropped.

@@ -27,6 +27,7 @@ fn commit(writer: &mut dyn Writer, revision: Revision) -> Result<(), CommitError
         cursor: &cursor,
         guard: None,
         halt: None,
+        skips: Vec::new(),
         record: false,
     }];
     writer.commit(&[ReducerWrite { reducer: "r", revision, watermark: &cursor, partitions }])

@@ -23,6 +23,7 @@ fn commit(store: &MemoryStore, ops: &[Op]) -> Result<(), CommitError> {
         cursor: &cursor,
         guard: None,
         halt: None,
+        skips: Vec::new(),
         record: true,
     }];
     writer.commit(&[ReducerWrite { reducer: "r", revision, watermark: &cursor, partitions }])
@@ -103,6 +104,7 @@ fn rows_ahead_of_the_watermark_tell_the_kind_of_the_log_too() {
         cursor: &cursor,
         guard: None,
         halt: None,
+        skips: Vec::new(),
         record: true,
     }];
     let watermark = &Cursor::Start;

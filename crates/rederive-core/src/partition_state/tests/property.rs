@@ -11,6 +11,7 @@ struct World {
     state: PartitionState<u64>,
     reducer: Numbers,
     rejected: Vec<u64>,
+    skipped: Vec<u64>,
     /// Where the partition began, the last event of the log and the last one delivered.
     begun: u64,
     head: u64,
@@ -21,17 +22,33 @@ struct World {
     applied: Vec<u64>,
 }
 
+/// How often an event is tried again, and what becomes of it then.
+fn plan(event: u64) -> (u32, OnFailure) {
+    let then = if event.is_multiple_of(4) { OnFailure::Halt } else { OnFailure::Skip };
+    ((event % 3) as u32, then)
+}
+
+fn policy(event: u64, attempt: u32) -> OnFailure {
+    let (retries, then) = plan(event);
+    OnFailure::retry(attempt, retries).unwrap_or(then)
+}
+
 impl World {
     fn new(rng: &mut Rng) -> Self {
         let head = rng.range(1..60) as u64;
         let some = |rng: &mut Rng, chance| (1..=head).filter(|_| rng.chance(chance)).collect();
-        let reducer = Numbers { failing: some(rng, 0.02), quiet: some(rng, 0.3) };
-        let rejected = some(rng, 0.02);
+        let some: Vec<Vec<u64>> = [0.03, 0.3, 0.03, 0.05].map(|chance| some(rng, chance)).into();
+        let [failing, quiet, rejected, flaky] = some.try_into().expect("four");
+        // No more often than they are tried again: so they succeed in the end.
+        let flaky = flaky.into_iter().map(|event| (event, plan(event).0)).collect();
+        let flaky = Arc::new(Mutex::new(flaky));
+        let reducer = Numbers { failing, quiet, flaky, on_failure: Some(policy) };
         let begun = (rng.range(0..4) as u64).min(head);
         World {
             state: state_at(begun, reducer.clone()),
             reducer,
             rejected,
+            skipped: Vec::new(),
             begun,
             head,
             delivered: 0,
@@ -84,6 +101,11 @@ impl World {
     fn go_on(&mut self, limit: usize) {
         let next = self.state.next(limit, Timestamp::default);
         self.follow(next);
+        self.state.take_backoff();
+    }
+
+    fn resume(&mut self) {
+        self.state.resume(self.state.pauses);
     }
 
     /// The store answers the commit in flight.
@@ -95,30 +117,41 @@ impl World {
         if let Some(at) = events.iter().position(|event| self.rejected.contains(event)) {
             let guilty = Cursor::from(events[at]);
             let before = commit.steps.iter().rfind(|step| step.cursor < guilty);
-            let committed = before.map(|step| match step.cursor {
-                Cursor::Integer(event) => event,
-                _ => unreachable!("cursors are numbers"),
-            });
+            let committed = before.map(|step| number(&step.cursor));
             self.applied.extend(&events[..at]);
-            let next = self.state.rejected(rejection(committed, events[at]), Timestamp::default);
+            let rejection = rejection(committed, events[at]);
+            let next = self.state.rejected(rejection, Timestamp::default);
             self.follow(next);
         } else {
             self.applied.extend(events);
+            self.skipped.extend(commit.skip.iter().map(|skip| number(&skip.cursor)));
             self.state.committed();
             assert_eq!(*self.state.cursor(), commit.cursor);
             self.settle(settles);
         }
     }
 
-    fn halts_at(&self, event: u64) -> bool {
+    /// What becomes of an event that does not succeed however often it is tried.
+    fn fails(&self, event: u64) -> Option<OnFailure> {
         let rejected = self.rejected.contains(&event) && !self.reducer.quiet.contains(&event);
-        self.reducer.failing.contains(&event) || rejected
+        (self.reducer.failing.contains(&event) || rejected).then_some(plan(event).1)
+    }
+
+    fn halts_at(&self, event: u64) -> bool {
+        self.fails(event) == Some(OnFailure::Halt)
     }
 
     fn check(self) {
         let new = self.begun + 1..=self.head;
         let good = new.clone().take_while(|event| !self.halts_at(*event));
-        let expected: Vec<_> = good.filter(|event| !self.reducer.quiet.contains(event)).collect();
+        let (good, skipped): (Vec<_>, Vec<_>) =
+            good.partition(|event| self.fails(*event).is_none());
+        assert_eq!(
+            self.skipped, skipped,
+            "skipped once each, in order, up to the event that halts"
+        );
+        let expected: Vec<_> =
+            good.into_iter().filter(|event| !self.reducer.quiet.contains(event)).collect();
         assert_eq!(self.applied, expected, "all that has an effect, up to the first bad event");
         let halt = new.clone().find(|event| self.halts_at(*event)).map(Cursor::from);
         assert_eq!(self.state.halt().map(|halt| halt.cursor.clone()), halt);
@@ -134,7 +167,8 @@ fn every_delivery_is_settled_once_and_every_event_applied_once_in_order() {
         let mut world = World::new(rng);
         let mut last = world.state.cursor().clone();
         while world.delivered < world.head || rng.chance(0.8) {
-            match rng.range(0..3) {
+            match rng.range(0..4) {
+                3 => world.resume(),
                 0 => world.deliver_more(rng),
                 1 => world.go_on(rng.range(1..8)),
                 _ => world.answer(),
@@ -142,12 +176,21 @@ fn every_delivery_is_settled_once_and_every_event_applied_once_in_order() {
             assert!(*world.state.cursor() >= last, "the cursor went back");
             last = world.state.cursor().clone();
         }
-        // Enough for every delivery to be taken, committed, rejected and its halt committed.
-        for _ in 0..3 * (world.slices.len() + 1) {
+        // Enough for every delivery to be taken, committed, rejected and its halt committed, and for
+        // every event to be tried as often as it may be.
+        for _ in 0..3 * (world.slices.len() + 1) + 8 * 60 {
+            world.resume();
             world.go_on(8);
             world.answer();
         }
         assert!(world.in_flight.is_none());
         world.check();
     });
+}
+
+fn number(cursor: &Cursor) -> u64 {
+    match cursor {
+        Cursor::Integer(number) => *number,
+        _ => unreachable!("cursors are numbers"),
+    }
 }

@@ -4,8 +4,8 @@
 
 use rederive_core::{
     Change, CommitError, Cursor, CursorKind, Failure, FailureKind, Halt, Op, Opening, PartitionId,
-    PartitionWrite, ReducerWrite, Revision, Row, RowOp, Store, Table, Timestamp, Value, WhereOp,
-    Writer,
+    PartitionWrite, ReducerWrite, Revision, Row, RowOp, Skip, SkippedBy, Store, Table, Timestamp,
+    Value, WhereOp, Writer,
 };
 
 /// The owner of a reducer.
@@ -24,6 +24,7 @@ pub(super) struct Part {
     pub(super) cursor: Cursor,
     pub(super) guard: Option<Cursor>,
     pub(super) halt: Option<Halt>,
+    pub(super) skips: Vec<Skip>,
     pub(super) record: bool,
 }
 
@@ -35,6 +36,7 @@ pub(super) fn part(partition: impl Into<PartitionId>, cursor: impl Into<Cursor>)
         cursor: cursor.into(),
         guard: None,
         halt: None,
+        skips: Vec::new(),
         record: true,
     }
 }
@@ -62,6 +64,18 @@ impl Part {
         Self { halt: Some(Halt::new(failure, 1, Timestamp::from_micros(7))), ..self }
     }
 
+    /// The partition skips the events at these cursors.
+    pub(super) fn skipping(self, cursors: impl IntoIterator<Item = u64>) -> Self {
+        let skip = |cursor: u64| {
+            let message = format!("{} skips {cursor}", self.partition);
+            let failure = Failure { cursor: cursor.into(), kind: FailureKind::Panic, message };
+            let time = Timestamp::from_micros(7);
+            Skip::new(failure, 3, time, SkippedBy::Policy)
+        };
+        let skips = cursors.into_iter().map(skip).collect();
+        Self { skips, ..self }
+    }
+
     fn write(&self) -> PartitionWrite<'_> {
         PartitionWrite {
             partition: &self.partition,
@@ -69,6 +83,7 @@ impl Part {
             cursor: &self.cursor,
             guard: self.guard.as_ref(),
             halt: self.halt.as_ref(),
+            skips: self.skips.iter().collect(),
             record: self.record,
         }
     }
