@@ -18,4 +18,4 @@ pub use error::{AppendError, DatabaseError};
 pub use sqlite::{
     Database, DatabaseOptions, SqliteEventLog, SqliteStore, Synchronous, event_log::Expected,
 };
-pub use typed::DieselOps;
+pub use typed::{DieselOps, TableRow, TypedRows};

@@ -21,10 +21,10 @@ pub use rederive_core as core;
 #[doc(inline)]
 pub use rederive_core::{
     Blocked, Change, ColumnKind, Cursor, CursorKind, CustomOp, EventLog, Failure, FailureKind,
-    Fold, Folded, Halt, JsonState, Key, LogError, MemoryLog, MemoryStore, Notice, Observer,
+    Fold, Folded, Halt, Json, JsonState, Key, LogError, MemoryLog, MemoryStore, Notice, Observer,
     OnFailure, Op, Ops, PartitionId, PartitionRecord, Partitions, Recorded, ReduceError, Reducer,
-    Row, Skip, SkipRecord, SkippedBy, StateError, StateForm, StateRecord, States, Store,
-    StoreError, Table, Timestamp, Value,
+    Row, RowFn, RowOp, Skip, SkipRecord, SkippedBy, StateError, StateForm, StateRecord, States,
+    Store, StoreError, Table, Timestamp, Value, WhereOp,
 };
 #[doc(inline)]
 pub use rederive_diesel as diesel;

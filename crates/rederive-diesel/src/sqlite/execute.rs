@@ -37,7 +37,7 @@ impl From<ChangeError> for StepError {
 }
 
 impl StepError {
-    fn rule(message: impl ToString) -> Self {
+    pub(super) fn rule(message: impl ToString) -> Self {
         StepError::Rule(ChangeError::rejected(message))
     }
 }
@@ -110,7 +110,7 @@ fn compute(conn: &mut SqliteConnection, set: &Set, rows: &[&Planned<'_>]) -> Res
             bind_key(row, &mut binds);
         }
         let mut stored: Vec<Option<Vec<Value>>> = vec![None; chunk.len()];
-        for Stored(values) in statements.of(chunk.len()).rows(&binds).load(conn)? {
+        for Stored(values) in statements.of(chunk.len()).rows(&binds).stored(conn)? {
             let mut values = values.into_iter();
             if let Some(Value::Integer(number)) = values.next()
                 && let Some(place) = stored.get_mut(usize::try_from(number).unwrap_or(usize::MAX))
@@ -186,7 +186,7 @@ fn change_where(conn: &mut SqliteConnection, op: &WhereOp) -> Result<(), StepErr
     let Selection { refused, change } = Selection::new(op);
     let named = |error| StepError::Database(error, Some(op.to_string()));
     if let Some((statement, binds)) = refused {
-        let found = statement.rows(&binds).load(conn).map_err(named)?;
+        let found = statement.rows(&binds).stored(conn).map_err(named)?;
         if let Some(Stored(key)) = found.first() {
             return Err(StepError::rule(format!(
                 "{op}: the column overflows or holds no number, in the row with key {}",

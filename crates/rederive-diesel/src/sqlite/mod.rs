@@ -11,6 +11,7 @@ mod statement;
 pub(crate) mod transaction;
 mod introspect;
 mod execute;
+mod foreign_keys;
 mod progress;
 mod states;
 mod skips;

@@ -85,7 +85,7 @@ impl Rows<'_> {
     }
 
     /// The rows that the statement selects.
-    pub(crate) fn load(&self, conn: &mut SqliteConnection) -> QueryResult<Vec<Stored>> {
+    pub(crate) fn stored(&self, conn: &mut SqliteConnection) -> QueryResult<Vec<Stored>> {
         Selected(self).load(conn)
     }
 

@@ -2,7 +2,11 @@
 
 use std::sync::PoisonError;
 
-use diesel::{connection::SimpleConnection, result::Error, sqlite::SqliteConnection};
+use diesel::{
+    connection::SimpleConnection,
+    result::{DatabaseErrorKind as Kind, Error},
+    sqlite::SqliteConnection,
+};
 use rederive_core::{
     ChangeError, CommitError, Cursor, FailureKind, OpenError, Opened, Opening, PartitionId,
     PartitionRecord, ReducerWrite, Revision, SkipRecord, StateRecord, Store, StoreError,
@@ -14,12 +18,13 @@ use super::{
     connections::{Failed, in_doubt},
     execute::{self, StepError},
     fault::Fault,
+    foreign_keys,
     introspect::{Catalog, Introspect},
     progress,
     skips::{self, Which},
     states,
 };
-use crate::plan::{PlanError, Planner};
+use crate::plan::{Plan, PlanError, Planner};
 
 /// Keeps derived state in your tables of a [`Database`], and the progress of reducers beside it.
 ///
@@ -217,6 +222,10 @@ impl Writer for SqliteWriter {
                 message: panic_message(&*payload),
             },
             Failed::Commit(error) if in_doubt(&error) => CommitError::InDoubt(error.to_string()),
+            Failed::Commit(error @ Error::DatabaseError(Kind::ForeignKeyViolation, _)) => {
+                let found = self.foreign_key_violation(writes);
+                database(&error, found.unwrap_or_else(|| error.to_string()))
+            }
             Failed::Commit(error) => database(&error, error.to_string()),
         })
     }
@@ -230,6 +239,27 @@ impl Writer for SqliteWriter {
     }
 }
 
+impl SqliteWriter {
+    /// Says which row kept a transaction from being committed for the lack of another. SQLite finds
+    /// that out at the end and tells no names, so the changes are made once more, to be looked at and
+    /// taken back.
+    fn foreign_key_violation(&self, writes: &[ReducerWrite<'_>]) -> Option<String> {
+        let connections = &self.0.0.connections;
+        let mut message = None;
+        let looked = connections.transaction(|conn| {
+            let mut catalog = connections.catalog.lock().unwrap_or_else(PoisonError::into_inner);
+            let plan = apply(conn, &mut catalog, writes)?;
+            // Of several partitions, each is going to be tried by itself.
+            let is_alone = writes.iter().map(|write| write.partitions.len()).sum::<usize>() == 1;
+            let found = foreign_keys::violation(conn, &plan, is_alone)?;
+            message = found.map(|violation| violation.message());
+            Err::<(), _>(StepError::rule("it was only a try"))
+        });
+        debug_assert!(looked.is_err(), "it must not be committed");
+        message
+    }
+}
+
 fn commit(
     conn: &mut SqliteConnection,
     catalog: &mut Catalog,
@@ -240,6 +270,20 @@ fn commit(
             return Err(Rejected::Fenced(write.reducer.to_owned()));
         }
     }
+    apply(conn, catalog, writes)?;
+    for write in writes {
+        progress::record_partitions(conn, write)?;
+        skips::record_skips(conn, write)?;
+    }
+    Ok(())
+}
+
+/// Makes the changes of derived state.
+fn apply<'w>(
+    conn: &mut SqliteConnection,
+    catalog: &mut Catalog,
+    writes: &'w [ReducerWrite<'_>],
+) -> Result<Plan<'w>, StepError> {
     catalog.refresh(conn)?;
     let mut planner = Planner::new(Introspect { catalog, conn });
     for partition in writes.iter().flat_map(|write| &write.partitions) {
@@ -253,9 +297,5 @@ fn commit(
     // transaction.
     conn.batch_execute("PRAGMA defer_foreign_keys = ON")?;
     execute::run(conn, &plan)?;
-    for write in writes {
-        progress::record_partitions(conn, write)?;
-        skips::record_skips(conn, write)?;
-    }
-    Ok(())
+    Ok(plan)
 }

@@ -1,4 +1,4 @@
-//! [`Changes`]: new values for columns, checked by the compiler.
+//! [`Changes`] and [`Filter`]: values of columns, checked by the compiler.
 
 use diesel::{
     Column,
@@ -10,14 +10,30 @@ use serde::Serialize;
 
 use super::{OpTable, table, value};
 
-/// New values for columns of `T`: `(column, value)`, or a tuple of such pairs.
+/// New values for columns of `T`: `(column, value)`, a tuple of such pairs, or `()` for none.
 ///
-/// `M` only tells the two apart; the compiler finds it.
+/// `M` only tells them apart; the compiler finds it.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` does not name values of columns of `{T}`",
+    label = "expected `(column, value)` or a tuple of such pairs",
+    note = "each value must be of its column's SQL type, and `Serialize`"
+)]
 pub trait Changes<T: OpTable, M> {
     /// The columns and values.
     #[doc(hidden)]
     fn collect(self, table: &'static Table, row: &mut Row) -> Result<(), ReduceError>;
 }
+
+/// What columns of selected rows hold: `(column, value)`, or a tuple of such pairs, all of which must
+/// be equal. `None` selects rows where the column is `NULL`.
+///
+/// `M` only tells the two apart; the compiler finds it.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` does not name values of columns of `{T}`",
+    label = "expected `(column, value)` or a tuple of such pairs",
+    note = "each value must be of its column's SQL type, and `Serialize`"
+)]
+pub trait Filter<T: OpTable, M>: Changes<T, M> {}
 
 /// Marks one pair.
 #[derive(Debug)]
@@ -41,6 +57,20 @@ where
     }
 }
 
+impl<T, C, V> Filter<T, Pair> for (C, V)
+where
+    T: OpTable,
+    (C, V): Changes<T, Pair>,
+{
+}
+
+/// Of rows that are all key, there is nothing else to name.
+impl<T: OpTable> Changes<T, Pairs<()>> for () {
+    fn collect(self, _: &'static Table, _: &mut Row) -> Result<(), ReduceError> {
+        Ok(())
+    }
+}
+
 macro_rules! pairs {
     ($($type:ident $marker:ident $index:tt),*) => {
         impl<T, $($type, $marker),*> Changes<T, Pairs<($($marker,)*)>> for ($($type,)*)
@@ -52,6 +82,13 @@ macro_rules! pairs {
                 $(self.$index.collect(table, row)?;)*
                 Ok(())
             }
+        }
+
+        impl<T, $($type, $marker),*> Filter<T, Pairs<($($marker,)*)>> for ($($type,)*)
+        where
+            T: OpTable,
+            $($type: Filter<T, $marker>,)*
+        {
         }
     };
 }

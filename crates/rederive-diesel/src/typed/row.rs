@@ -27,6 +27,21 @@ pub(super) fn split<T: OpTable, R: Serialize>(
     Ok((table, fields.key, fields.row))
 }
 
+/// Writes the fields of a row into the values of its columns.
+pub(super) fn into_values<R: Serialize>(
+    table: &'static Table,
+    row: &R,
+    values: &mut [Value],
+) -> Result<(), ReduceError> {
+    // A row without the key's columns leaves them alone.
+    let key = table.key.iter().map(|column| values[*column].clone()).collect();
+    let fields = Fields { table, next: 0, key, row: Row::new() };
+    let Fields { key, row, .. } = row.serialize(fields).map_err(|Wrong(error)| error)?;
+    let fields = table.key.iter().copied().zip(key).chain(row);
+    fields.for_each(|(column, value)| values[column] = value);
+    Ok(())
+}
+
 /// The fields of a struct, collected one by one.
 struct Fields {
     table: &'static Table,

@@ -3,7 +3,7 @@
 use diesel::{connection::SimpleConnection, prelude::*};
 use rederive_core::{
     Change, ColumnKind, CommitError, Cursor, CursorKind, Failure, FailureKind, Halt, Op, OpenError,
-    Opening, Ops, PartitionId, ReduceError, RowOp, Store, Table, Timestamp, Value,
+    Opening, Ops, PartitionId, ReduceError, RowOp, Store, Table, Timestamp, Value, WhereOp,
 };
 use rederive_diesel::DieselOps;
 
@@ -59,7 +59,8 @@ fn what_a_rejected_op_stood_beside_is_rolled_back_with_it() {
         ),
         (
             row(&POSTINGS, 1.into(), Change::Insert(vec![(1, "nobody".into())])),
-            "FOREIGN KEY constraint failed",
+            "FOREIGN KEY constraint failed: table accounts has no row for account = 'nobody' (table \
+             postings, key 1)",
         ),
     ];
     for (op, message) in cases {
@@ -71,6 +72,98 @@ fn what_a_rejected_op_stood_beside_is_rolled_back_with_it() {
     }
     owner.commit(&[("other", vec![open("c", 1), add("c", 1)])]).unwrap();
     assert_eq!(accounts(&scratch), ["a 1", "c 2"]);
+}
+
+#[test]
+fn a_missing_row_is_named_whichever_op_left_it_missing() {
+    static ENTRIES: Table = Table::new(
+        "entries",
+        &[
+            ("posting", ColumnKind::BigInt),
+            ("nth", ColumnKind::BigInt),
+            ("of_posting", ColumnKind::BigInt),
+            ("of_nth", ColumnKind::BigInt),
+        ],
+        &[0, 1],
+    );
+    let scratch = Scratch::new(&format!(
+        "{SCHEMA}
+        CREATE TABLE entries (posting INTEGER NOT NULL, nth INTEGER NOT NULL, of_posting INTEGER,
+            of_nth INTEGER, PRIMARY KEY (posting, nth),
+            FOREIGN KEY (of_posting, of_nth) REFERENCES entries) WITHOUT ROWID;
+        CREATE TABLE notes (account TEXT REFERENCES accounts);"
+    ));
+    let mut owner = Owner::of(&scratch.db.store());
+    let posting = |id: i64, account: &str| {
+        row(&POSTINGS, id.into(), Change::Insert(vec![(1, account.into())]))
+    };
+    let entry = |nth: i64, of: Option<(i64, i64)>| {
+        let change = Change::Insert(vec![
+            (2, of.map(|(posting, _)| posting).into()),
+            (3, of.map(|(_, nth)| nth).into()),
+        ]);
+        let key = [1.into(), nth.into()].into_iter().collect();
+        Op::Row(RowOp { table: &ENTRIES, key, change })
+    };
+    owner.apply(vec![open("a", 1), open("b", 1), posting(1, "a"), entry(1, None)]).unwrap();
+    scratch.execute("INSERT INTO notes VALUES ('b')");
+    let delete = |id: &str| row(&ACCOUNTS, id.into(), Change::Delete);
+    let update = row(&POSTINGS, 1.into(), Change::Update(vec![(1, "c".into())]));
+    let selected = Op::Where(WhereOp {
+        table: &ACCOUNTS,
+        filter: vec![(0, "a".into())],
+        change: Change::Delete,
+    });
+    let run = custom(|ops| ops.run("close", |conn| conn.batch_execute("DELETE FROM accounts")));
+    let cases = [
+        (update, "table accounts has no row for account = 'c' (table postings, key 1)"),
+        (delete("a"), "table accounts has no row for account = 'a' (table postings, key 1)"),
+        (delete("b"), "table accounts has no row for account = 'b' (table notes, key 1)"),
+        (selected, "table accounts has no row for account = 'a' (table postings, key 1)"),
+        (run, "table accounts has no row for account = 'b' (table notes, key 1)"),
+        (
+            entry(2, Some((1, 3))),
+            "table entries has no row for of_posting = 1, of_nth = 3 (table entries, key 1, 2)",
+        ),
+    ];
+    for (op, message) in cases {
+        let said = rejection(owner.apply(vec![entry(9, Some((1, 1))), op]));
+        assert_eq!(said, format!("FOREIGN KEY constraint failed: {message}"));
+        assert_eq!(accounts(&scratch), ["a 1", "b 1"]);
+    }
+    owner.apply(vec![entry(3, Some((1, 2))), entry(2, Some((1, 3)))]).unwrap();
+}
+
+#[test]
+fn of_many_rows_in_one_statement_the_guilty_one_is_named() {
+    let scratch = Scratch::new(SCHEMA);
+    let mut owner = Owner::of(&scratch.db.store());
+    let many = |guilty: Op| {
+        let others = (0..100).map(|number| open(&format!("account {number}"), 1));
+        others.chain([guilty]).collect::<Vec<_>>()
+    };
+    let said = rejection(owner.apply(many(open("bad", -1))));
+    assert_eq!(said, "CHECK constraint failed: balance >= 0 (table accounts, key 'bad')");
+    owner.apply(many(open("good", 1))).unwrap();
+    let withdraw: Vec<Op> = (0..100).map(|number| add(&format!("account {number}"), -1)).collect();
+    let said = rejection(owner.apply([withdraw, vec![add("good", -2)]].concat()));
+    assert_eq!(said, "CHECK constraint failed: balance >= 0 (table accounts, key 'good')");
+}
+
+#[test]
+fn a_statement_that_ends_the_transaction_itself_leaves_nothing_behind() {
+    let scratch = Scratch::new(
+        "CREATE TABLE accounts (id TEXT PRIMARY KEY, balance INTEGER NOT NULL ON CONFLICT ROLLBACK)",
+    );
+    let mut owner = Owner::of(&scratch.db.store());
+    let null = row(&ACCOUNTS, "x".into(), Change::Insert(vec![(1, Value::Null)]));
+    let mut ops: Vec<Op> = (0..20).map(|number| open(&number.to_string(), 1)).collect();
+    ops.push(null);
+    let said = rejection(owner.apply(ops));
+    assert!(said.contains("NOT NULL constraint failed"), "{said}");
+    assert_eq!(accounts(&scratch), Vec::<String>::new());
+    owner.apply(vec![open("a", 1)]).unwrap();
+    assert_eq!(accounts(&scratch), ["a 1"]);
 }
 
 #[test]
