@@ -13,6 +13,7 @@ use tokio::{runtime::Builder, task::JoinHandle};
 use crate::fixture::{
     World,
     bank::{Accounts, COPIES, Event, fold_healed},
+    folded::Balances,
     life::Life,
     notices::fenced,
     truth::{check_prefix, honest, honest_head},
@@ -49,6 +50,8 @@ struct Storm {
     rng: Rng,
     world: World,
     reducers: Vec<Accounts>,
+    /// Beside them, on the same log.
+    balances: Balances,
     partitions: usize,
     life: Option<Life>,
     /// Supervisors that do not know yet that another has taken over.
@@ -85,10 +88,11 @@ impl Storm {
         if rng.chance(0.5) {
             reducers.push(Accounts::copies());
         }
+        let balances = Balances::default();
         let partitions = rng.range(2..12);
-        let life = Some(Life::begin(&world, &reducers));
+        let life = Some(Life::begin(&world, &reducers, &balances));
         let (stale, waits, broken, gates) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
-        Self { rng, world, reducers, partitions, life, stale, waits, broken, gates }
+        Self { rng, world, reducers, balances, partitions, life, stale, waits, broken, gates }
     }
 
     async fn rage(&mut self) {
@@ -98,6 +102,7 @@ impl Storm {
         }
         self.calm().await;
         self.world.check();
+        self.world.check_folded();
         if self.reducers.len() > 1 {
             assert_eq!(self.world.store.inner().rows(&COPIES), self.world.rows());
         }
@@ -107,6 +112,7 @@ impl Storm {
     /// With corrected code, while it storms on.
     async fn repair(&mut self) {
         self.reducers = self.reducers.drain(..).map(Accounts::healed).collect();
+        self.balances = self.balances.clone().healed();
         self.life = Some(self.begin());
         for _ in 0..self.rng.range(0..60) {
             match self.rng.range(0..100) {
@@ -116,18 +122,22 @@ impl Storm {
         }
         self.calm().await;
         let life = self.begin();
-        let halted = self.world.store.halted("accounts", None, 1000).expect("it can be read");
-        for record in halted {
-            match life.handle.retry("accounts", record.partition).await {
-                // One that had been begun may have ended just now.
-                Ok(()) | Err(RepairError::NotHalted) => {}
-                Err(error) => panic!("{error}"),
+        for reducer in ["accounts", "balances"] {
+            let halted = self.world.store.halted(reducer, None, 1000).expect("it can be read");
+            for record in halted {
+                match life.handle.retry(reducer, record.partition).await {
+                    // One that had been begun may have ended just now.
+                    Ok(()) | Err(RepairError::NotHalted) => {}
+                    Err(error) => panic!("{error}"),
+                }
             }
         }
         life.stop().await;
         let expected = fold_healed(&self.world.events());
         assert_eq!(self.world.rows(), expected.rows);
         assert_eq!(self.world.halts(), expected.halts);
+        assert_eq!(self.world.balances(), expected.rows);
+        assert_eq!(self.world.halts_of("balances"), expected.halts);
     }
 
     async fn something(&mut self) {
@@ -149,9 +159,10 @@ impl Storm {
     fn retry(&mut self) {
         let partition = self.rng.range(0..self.partitions).to_string();
         let handle = self.handle().clone();
+        let reducer = *self.rng.pick(&["accounts", "balances"]);
         self.waits.push(tokio::spawn(async move {
             // Whatever becomes of it, it ends.
-            let _ = handle.retry("accounts", partition).await;
+            let _ = handle.retry(reducer, partition).await;
         }));
     }
 
@@ -205,7 +216,12 @@ impl Storm {
             4 => Victim::EventLog,
             _ => Victim::Persistence,
         };
-        let reducer = if self.rng.chance(0.8) { "accounts" } else { "copies" }.to_owned();
+        let reducer = match self.rng.range(0..10) {
+            0..5 => "accounts",
+            5..9 => "balances",
+            _ => "copies",
+        };
+        let reducer = reducer.to_owned();
         self.handle().supervisor().do_send(Kill { reducer, victim });
     }
 
@@ -229,7 +245,7 @@ impl Storm {
         // A start waits for no stalled commit but those of its own, as when a second reducer is
         // opened after the first has begun.
         self.gates.iter().filter(|gate| gate.arrived() == 0).for_each(Gate::open);
-        Life::begin(&self.world, &self.reducers)
+        Life::begin(&self.world, &self.reducers, &self.balances)
     }
 
     /// As if the process had hung, and another had been started in its place.
@@ -280,6 +296,7 @@ impl Storm {
         }
         let life = self.begin();
         self.world.settled(&life.handle).await;
+        let _ = life.handle.wait(Await::caught_up("balances")).await;
         if self.reducers.len() > 1 {
             let _ = life.handle.wait(Await::caught_up("copies")).await;
         }
