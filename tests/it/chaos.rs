@@ -12,8 +12,8 @@ use tokio::{runtime::Builder, task::JoinHandle};
 
 use crate::fixture::{
     World,
-    bank::{Accounts, COPIES, Event, fold_healed},
-    folded::Balances,
+    bank::{Accounts, COPIES, Event, fold, fold_healed},
+    folded::{Balances, model_of_view},
     life::Life,
     notices::fenced,
     truth::{check_prefix, honest, honest_head},
@@ -218,7 +218,8 @@ impl Storm {
         };
         let reducer = match self.rng.range(0..10) {
             0..5 => "accounts",
-            5..9 => "balances",
+            5..8 => "balances",
+            8 => "view",
             _ => "copies",
         };
         let reducer = reducer.to_owned();
@@ -296,7 +297,13 @@ impl Storm {
         }
         let life = self.begin();
         self.world.settled(&life.handle).await;
-        let _ = life.handle.wait(Await::caught_up("balances")).await;
+        for fold in ["balances", "view"] {
+            let _ = life.handle.wait(Await::caught_up(fold)).await;
+        }
+        let events = self.world.events();
+        let healed = self.balances.is_healed();
+        let expected = if healed { fold_healed(&events) } else { fold(&events) };
+        assert_eq!(model_of_view(&life.view), expected.rows);
         if self.reducers.len() > 1 {
             let _ = life.handle.wait(Await::caught_up("copies")).await;
         }

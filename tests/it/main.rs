@@ -29,4 +29,5 @@ mod resuming;
 mod settings;
 mod sharing;
 mod stopping;
+mod viewing;
 mod waiting;

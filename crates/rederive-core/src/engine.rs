@@ -34,7 +34,7 @@ pub trait Engine: Send + Sync + 'static {
     /// As [`Reducer::partition`].
     fn partition(&self, event: &Self::Event) -> Partitions;
 
-    /// Whether it keeps states that are stored and loaded.
+    /// Whether it keeps states that have to be loaded.
     fn is_stateful(&self) -> bool {
         false
     }

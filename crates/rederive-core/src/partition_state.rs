@@ -263,10 +263,14 @@ impl<E: Send + Sync + 'static> PartitionState<E> {
     /// what was rejected.
     pub fn rejected(&mut self, rejection: Rejection, now: impl Fn() -> Timestamp) -> Next {
         let Some(failed) = self.in_flight.take() else { return Next::Wait };
-        self.engine.rejected();
         let Rejection { committed, cursor, kind, message } = rejection;
-        if let Some(last) = committed {
-            self.passed(last, 0);
+        match committed {
+            // What a fold stores is in its first step.
+            Some(last) => {
+                self.engine.committed();
+                self.passed(last, 0);
+            }
+            None => self.engine.rejected(),
         }
         let skip = failed.skip;
         if failed.folded {

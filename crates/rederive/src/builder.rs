@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use actix::Actor;
-use rederive_actix::{Config, LogObserver, RegisterError, Registration, Supervisor};
+use rederive_actix::{Config, LogObserver, RegisterError, Registration, Supervisor, View};
 use rederive_core::{EventLog, Fold, Folded, Observer, Reducer, Store};
 
 use crate::{handle::Handle, home::Home};
@@ -96,6 +96,38 @@ impl<E: Send + Sync + 'static> Rederive<E> {
     ) -> Self {
         let (log, store) = (Arc::clone(&self.log), Arc::new(store));
         self.registrations.push(Registration::of(Arc::new(fold.into()), log, store));
+        self
+    }
+
+    /// Registers a fold whose states live in memory only; `view` reads them.
+    ///
+    /// ```
+    /// # use rederive::{MemoryLog, PartitionId, prelude::*};
+    /// # struct Lengths;
+    /// # impl Fold for Lengths {
+    /// #     type Event = String;
+    /// #     type State = usize;
+    /// #     fn name(&self) -> &str { "lengths" }
+    /// #     fn partition(&self, word: &String) -> Partitions { word[..1].into() }
+    /// #     fn fold(&self, sum: &mut usize, word: &Recorded<String>, _: &PartitionId) -> Result<(), ReduceError> {
+    /// #         *sum += word.data.len();
+    /// #         Ok(())
+    /// #     }
+    /// # }
+    /// # #[actix_rt::main] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let log = MemoryLog::new();
+    /// let view = View::new();
+    /// let rederive = Rederive::new(log.clone()).register_view(Lengths, &view).start().await?;
+    /// let mut apples = view.watch("a");
+    /// let recorded = log.append(["apple".to_owned()]);
+    /// rederive.wait(Await::events("lengths", &recorded)).await?;
+    /// assert_eq!(view.get("a").as_deref(), Some(&5));
+    /// assert!(apples.has_changed()?);
+    /// # rederive.stop().await; Ok(()) }
+    /// ```
+    pub fn register_view<F: Fold<Event = E>>(mut self, fold: F, view: &View<F::State>) -> Self {
+        let (log, store) = (Arc::clone(&self.log), Arc::new(view.clone()));
+        self.registrations.push(Registration::of(Arc::new(view.keep(fold)), log, store));
         self
     }
 

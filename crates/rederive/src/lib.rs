@@ -12,9 +12,10 @@ pub use handle::Handle;
 pub use rederive_actix::chaos;
 #[doc(inline)]
 pub use rederive_actix::{
-    Activity, Await, AwaitError, Awaited, Config, Delay, ListError, ListHalted, ListSkips,
+    Activity, Await, AwaitError, Awaited, Changes, Config, Delay, ListError, ListHalted, ListSkips,
     LogObserver, Outcome, Pause, PauseError, ReducerStatus, RegisterError, Registration,
-    RepairError, Reply, RetriedAll, Retry, RetryAll, Shutdown, SkipEvent, Status, Supervisor,
+    RepairError, Reply, RetriedAll, Retry, RetryAll, Shutdown, SkipEvent, Status, Supervisor, View,
+    ViewChange,
 };
 #[doc(inline)]
 pub use rederive_core as core;

@@ -3,5 +3,5 @@
 #[doc(no_inline)]
 pub use crate::{
     Await, Cursor, EventLog, Fold, Handle, Observer, OnFailure, Ops, PartitionId, Partitions,
-    Recorded, Rederive, ReduceError, Reducer, Store,
+    Recorded, Rederive, ReduceError, Reducer, Store, View,
 };

@@ -75,7 +75,7 @@ impl<F: Fold> Engine for Folded<F> {
     }
 
     fn is_stateful(&self) -> bool {
-        true
+        self.0.form.is_loaded()
     }
 
     fn start(

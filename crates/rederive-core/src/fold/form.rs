@@ -8,6 +8,11 @@ use crate::{Cursor, Op, PartitionId, ReduceError, StoredRow, Value};
 ///
 /// A state is stored by an op, in the same transaction as the progress of its partition.
 pub trait StateForm<S>: Send + Sync + 'static {
+    /// Whether states are [found](Self::find) in rows, and so have to be loaded.
+    fn is_loaded(&self) -> bool {
+        true
+    }
+
     /// Where the state of a partition is.
     ///
     /// # Errors

@@ -1,0 +1,169 @@
+//! A view as a store, whose commits change states and progress together.
+
+use std::{any::Any, fmt, sync::Arc};
+
+use rederive_core::{
+    CommitError, Cursor, CustomOp, FailureKind, Op, OpenError, Opened, Opening, PartitionId,
+    PartitionRecord, PartitionWrite, ReduceError, ReducerWrite, Revision, SkipRecord, StateForm,
+    StateRecord, Store, StoreError, StoreIdentity, StoredRow, Value, Writer, fold::FoundState,
+};
+
+use super::View;
+
+/// The form of states that are kept in a view.
+pub(super) struct InView<S>(pub(super) View<S>);
+
+/// Sets the state of the partition that is committed, or removes it.
+struct SetState<S>(Option<Arc<S>>);
+
+impl<S> fmt::Debug for SetState<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a state for a view in memory")
+    }
+}
+
+impl<S: Send + Sync + 'static> CustomOp for SetState<S> {}
+
+impl<S: Send + Sync + 'static> StateForm<S> for InView<S> {
+    fn is_loaded(&self) -> bool {
+        false
+    }
+
+    fn find(&self, partition: &PartitionId) -> Result<FoundState<S>, ReduceError> {
+        Ok(FoundState::Here(self.0.get(partition.as_str())))
+    }
+
+    fn read(&self, _: Vec<Value>) -> Result<(S, Option<Cursor>), ReduceError> {
+        Err(ReduceError::new("states of a view are in no row"))
+    }
+
+    fn store(
+        &self,
+        _: &PartitionId,
+        _: &Cursor,
+        state: Option<&Arc<S>>,
+    ) -> Result<Op, ReduceError> {
+        Ok(Op::Custom(Arc::new(SetState(state.cloned()))))
+    }
+}
+
+impl<S: Send + Sync + 'static> Store for View<S> {
+    fn identity(&self) -> StoreIdentity {
+        StoreIdentity::of(&self.0)
+    }
+
+    fn open(&self, opening: &Opening<'_>) -> Result<Opened, OpenError> {
+        let mut states = self.0.write();
+        if let Some(owner) = states.owner.as_deref().filter(|owner| *owner != opening.reducer) {
+            let message =
+                format!("the view is kept by {owner:?}: give each fold a view of its own");
+            return Err(StoreError::new(message).into());
+        }
+        let opened = self.0.progress.open(opening)?;
+        states.owner = Some(opening.reducer.to_owned());
+        Ok(opened)
+    }
+
+    fn writer(&self) -> Result<Box<dyn Writer>, StoreError> {
+        Ok(Box::new(ViewWriter { view: self.clone(), progress: self.0.progress.writer()? }))
+    }
+
+    fn halted(
+        &self,
+        reducer: &str,
+        after: Option<&PartitionId>,
+        limit: usize,
+    ) -> Result<Vec<PartitionRecord>, StoreError> {
+        self.0.progress.halted(reducer, after, limit)
+    }
+
+    fn load(&self, rows: &[StoredRow]) -> Result<Vec<Option<Vec<Value>>>, StoreError> {
+        self.0.progress.load(rows)
+    }
+
+    fn states(
+        &self,
+        reducer: &str,
+        after: Option<&PartitionId>,
+        limit: usize,
+    ) -> Result<Vec<StateRecord>, StoreError> {
+        self.0.progress.states(reducer, after, limit)
+    }
+
+    fn skips(
+        &self,
+        reducer: &str,
+        after: Option<(&Cursor, Option<&PartitionId>)>,
+        limit: usize,
+    ) -> Result<Vec<SkipRecord>, StoreError> {
+        self.0.progress.skips(reducer, after, limit)
+    }
+
+    fn skips_of(&self, reducer: &str, cursor: &Cursor) -> Result<Vec<SkipRecord>, StoreError> {
+        self.0.progress.skips_of(reducer, cursor)
+    }
+
+    fn pause(&self, reducer: &str, paused: bool) -> Result<(), StoreError> {
+        self.0.progress.pause(reducer, paused)
+    }
+}
+
+struct ViewWriter<S> {
+    view: View<S>,
+    progress: Box<dyn Writer>,
+}
+
+impl<S: Send + Sync + 'static> Writer for ViewWriter<S> {
+    fn commit(&mut self, writes: &[ReducerWrite<'_>]) -> Result<(), CommitError> {
+        let mut changes = Vec::new();
+        for partition in writes.iter().flat_map(|write| &write.partitions) {
+            for op in partition.ops {
+                changes.push((partition.partition, state_of::<S>(op)?));
+            }
+        }
+        let mut gone = Vec::new();
+        let mut states = self.view.0.write();
+        let bare: Vec<_> = writes.iter().map(without_ops).collect();
+        self.progress.commit(&bare)?;
+        for (partition, state) in changes {
+            gone.extend(states.set(partition, state));
+        }
+        let last = states.last();
+        drop(states);
+        self.view.0.news.send_replace(last);
+        Ok(())
+    }
+
+    fn revision(&mut self, reducer: &str) -> Result<Option<Revision>, StoreError> {
+        self.progress.revision(reducer)
+    }
+}
+
+fn state_of<S: Send + Sync + 'static>(op: &Op) -> Result<Option<Arc<S>>, CommitError> {
+    let state = match op {
+        Op::Custom(custom) => (&**custom as &dyn Any).downcast_ref::<SetState<S>>(),
+        _ => None,
+    };
+    state.map(|SetState(state)| state.clone()).ok_or_else(|| CommitError::Rejected {
+        kind: FailureKind::Rejected,
+        message: format!("a view keeps the states of a fold and cannot run {op:?}"),
+    })
+}
+
+fn without_ops<'w>(write: &ReducerWrite<'w>) -> ReducerWrite<'w> {
+    let partitions = write.partitions.iter().map(|partition| PartitionWrite {
+        partition: partition.partition,
+        ops: &[],
+        cursor: partition.cursor,
+        guard: partition.guard,
+        halt: partition.halt,
+        skips: partition.skips.clone(),
+        record: partition.record,
+    });
+    ReducerWrite {
+        reducer: write.reducer,
+        revision: write.revision,
+        watermark: write.watermark,
+        partitions: partitions.collect(),
+    }
+}
