@@ -16,6 +16,8 @@ mod schema;
 
 pub use error::{AppendError, DatabaseError};
 pub use sqlite::{
-    Database, DatabaseOptions, SqliteEventLog, SqliteStore, Synchronous, event_log::Expected,
+    Database, DatabaseOptions, SqliteEventLog, SqliteStore, Synchronous,
+    event_log::Expected,
+    explain::{SqlExplanation, SqlStatement},
 };
 pub use typed::{DieselOps, TableRow, TypedRows};

@@ -11,6 +11,7 @@ mod statement;
 pub(crate) mod transaction;
 mod introspect;
 mod execute;
+pub mod explain;
 mod foreign_keys;
 mod progress;
 mod states;

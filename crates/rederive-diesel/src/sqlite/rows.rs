@@ -54,6 +54,17 @@ impl<'a> Bind<'a> {
         }
     }
 
+    /// The value, as the database is given it.
+    pub(crate) fn value(&self) -> Value {
+        match *self {
+            Bind::Integer(value) => Value::Integer(value),
+            Bind::Float(value) => Value::Float(value),
+            Bind::Text(value) => Value::from(value),
+            Bind::Bytes(value) => Value::from(value),
+            Bind::NoInteger | Bind::NoFloat | Bind::NoText | Bind::NoBytes => Value::Null,
+        }
+    }
+
     pub(crate) fn text(value: Option<&'a str>) -> Self {
         value.map_or(Bind::NoText, Bind::Text)
     }
@@ -78,6 +89,16 @@ pub(crate) struct Rows<'a> {
 impl Rows<'_> {
     /// Begins the comment after a statement that numbers its values.
     pub(crate) const NUMBERED: &'static str = " -- ";
+
+    /// The statement's text.
+    pub(crate) fn text(&self) -> String {
+        if let Some(text) = self.head.strip_suffix(Self::NUMBERED) {
+            return text.to_owned();
+        }
+        let row = format!("({})", vec!["?"; self.width].join(","));
+        let rows = vec![row; self.binds.len() / self.width.max(1)].join(",");
+        format!("{}{rows}{}", self.head, self.tail)
+    }
 
     /// How many rows the statement changed.
     pub(crate) fn execute(&self, conn: &mut SqliteConnection) -> QueryResult<usize> {

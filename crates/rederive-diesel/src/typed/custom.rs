@@ -10,7 +10,7 @@ use diesel::{
 };
 use rederive_core::CustomOp;
 
-use crate::sqlite::transaction;
+use crate::sqlite::{explain::SqlStatement, transaction};
 
 type Work = dyn Fn(&mut SqliteConnection) -> QueryResult<()> + Send + Sync;
 
@@ -47,8 +47,18 @@ impl SqliteOp {
         })
     }
 
-    pub(crate) fn name(&self) -> String {
+    fn name(&self) -> String {
         (self.name)()
+    }
+
+    /// What is known before it runs.
+    pub(crate) fn explained(&self) -> SqlStatement {
+        let name = self.name();
+        match self.is_closure {
+            true => SqlStatement::unknown(format!("the closure {name:?}")),
+            // Diesel tells the values too, in a comment.
+            false => SqlStatement { sql: name, values: Vec::new(), note: None },
+        }
     }
 
     pub(crate) fn run(&self, conn: &mut SqliteConnection) -> QueryResult<()> {

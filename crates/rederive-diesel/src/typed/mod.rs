@@ -199,7 +199,10 @@ impl TextColumn for Nullable<Text> {}
 /// # #[diesel(table_name = notes)]
 /// # struct Note { id: String, text: String }
 /// # let mut ops = rederive_core::Ops::new("p".into());
-/// ops.modify(accounts::table, "alice", |note: &mut Note| Ok(note.text.clear()));
+/// ops.modify(accounts::table, "alice", |note: &mut Note| {
+///     note.text.clear();
+///     Ok(())
+/// });
 /// ```
 pub trait DieselOps {
     /// A new row. When the key exists, the event is rejected and its partition halts.

@@ -7,6 +7,7 @@ mod conformance;
 mod planning;
 mod store;
 mod typed_ops;
+mod explain;
 mod typed_rows;
 mod values;
 mod event_log;

@@ -348,3 +348,31 @@ fn a_reducer_is_told_at_once_what_no_json_can_be_made_of() {
     assert!(refused.is_err());
     assert!(ops.as_slice().is_empty());
 }
+
+/// The counterparts of what the documentation of `DieselOps` shows not to compile: so it is the types
+/// that it fails for.
+#[test]
+fn what_does_not_compile_does_with_the_right_types() {
+    diesel::table! { notes (id) { id -> Text, text -> Text, owner -> Nullable<Text>, n -> BigInt } }
+    #[derive(Insertable, Queryable, Selectable, Serialize, Deserialize)]
+    #[diesel(table_name = notes)]
+    struct Note {
+        id: String,
+        text: String,
+    }
+    let ops = emitted(|ops| {
+        ops.increment(notes::n, "a", 5_i64)?;
+        ops.delete(notes::table, "a")?;
+        ops.update(notes::table, "a", (notes::text, "x"))?;
+        ops.delete_where(notes::table, (notes::owner, "a"))?;
+        ops.update_where(notes::table, (notes::owner, None::<String>), (notes::n, 0_i64))?;
+        ops.merge(notes::table, "a", (notes::n, 1_i64))?;
+        ops.increment_where(notes::n, (notes::owner, "a"), 1_i64)?;
+        ops.array_push_uniq(notes::text, "a", 1)?;
+        ops.modify(notes::table, "a", |note: &mut Note| {
+            note.text.clear();
+            Ok(())
+        })
+    });
+    assert_eq!(ops.len(), 9);
+}
