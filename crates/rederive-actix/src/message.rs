@@ -7,8 +7,8 @@ use std::sync::{Arc, atomic::AtomicBool};
 
 use actix::{Message, Recipient};
 use rederive_core::{
-    Backoff, Cursor, Delivery, Group, Next, OpenError, Opened, PartitionId, Rejection, Settled,
-    SkipRecord, Slice, Store, StoreError, StoredRow, Value,
+    Backoff, Cursor, Delivery, Group, Next, OpenError, Opened, OwnedTable, PartitionId, Rejection,
+    Settled, SkipRecord, Slice, Store, StoreError, StoredRow, Value,
 };
 use tokio::sync::oneshot;
 
@@ -27,6 +27,7 @@ pub(crate) struct Open {
     pub(crate) reducer: Arc<str>,
     pub(crate) version: u32,
     pub(crate) kind: rederive_core::CursorKind,
+    pub(crate) tables: Arc<[OwnedTable]>,
     pub(crate) ownership: Ownership,
     pub(crate) reply: Recipient<OpenDone>,
 }

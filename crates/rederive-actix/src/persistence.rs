@@ -176,7 +176,9 @@ fn take_over(
             return Ok(None);
         }
     }
-    let opened = store.open(&Opening::new(&open.reducer, open.version, open.kind))?;
+    let opening =
+        Opening { tables: &open.tables, ..Opening::new(&open.reducer, open.version, open.kind) };
+    let opened = store.open(&opening)?;
     open.ownership.taken(opened.revision.epoch);
     Ok(Some(opened))
 }

@@ -3,7 +3,7 @@
 use std::{any::Any, sync::Arc};
 
 use actix::{Actor, Addr, Recipient};
-use rederive_core::{Engine, EventLog, Reducer, Stateless, Store};
+use rederive_core::{Engine, EventLog, OwnedTable, Reducer, Stateless, Store};
 
 use crate::{
     config::Config,
@@ -25,7 +25,7 @@ use crate::{
 pub struct Registration(Box<dyn Register + Send>);
 
 impl Registration {
-    /// Puts the three together. The reducer's name and version are asked for once, here.
+    /// Puts the three together. The reducer's name, version and tables are asked for once, here.
     pub fn new<E: Send + Sync + 'static>(
         reducer: Arc<dyn Reducer<Event = E>>,
         log: Arc<dyn EventLog<Event = E>>,
@@ -41,8 +41,9 @@ impl Registration {
         store: Arc<dyn Store>,
     ) -> Self {
         let (name, version) = (engine.name().into(), engine.version());
+        let tables = engine.tables().into();
         let ownership = Ownership::default();
-        Self(Box::new(Typed { name, version, engine, log, store, ownership }))
+        Self(Box::new(Typed { name, version, tables, engine, log, store, ownership }))
     }
 
     pub(crate) fn name(&self) -> &Arc<str> {
@@ -125,6 +126,7 @@ trait Register {
 struct Typed<E> {
     name: Arc<str>,
     version: u32,
+    tables: Arc<[OwnedTable]>,
     engine: Arc<dyn Engine<Event = E>>,
     log: Arc<dyn EventLog<Event = E>>,
     store: Arc<dyn Store>,
@@ -167,6 +169,7 @@ impl<E: Send + Sync + 'static> Register for Typed<E> {
             engine: Arc::clone(&self.engine),
             name: Arc::clone(&self.name),
             version: self.version,
+            tables: Arc::clone(&self.tables),
             log: Arc::clone(&self.log),
             log_actor: log_actor.clone(),
             persistence: persistence.addr.clone(),

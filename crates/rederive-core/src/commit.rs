@@ -45,6 +45,9 @@ pub enum Repair {
     Going,
     /// The partition has caught up: it is recorded as halted no more.
     Done,
+    /// The partition is to be built anew: its rows are deleted, and it is recorded as halted at the
+    /// start of the log, to be repaired from there.
+    Reset,
 }
 
 /// Commits of one reducer that may share a transaction, and how far they bring its low watermark.

@@ -10,8 +10,9 @@ use std::{
 };
 
 use crate::{
-    Cursor, EventTypes, Failure, Key, OnFailure, OnUndecodable, PartitionId, Partitions, Recorded,
-    Reducer, Reduction, Table, Undecodable, Value, error::panic_message, reduce,
+    Cursor, EventTypes, Failure, Key, OnFailure, OnUndecodable, OwnedTable, PartitionId,
+    Partitions, Recorded, Reducer, Reduction, Table, Undecodable, Value, error::panic_message,
+    reduce,
 };
 
 /// The user's code of one reducer, of whichever kind.
@@ -24,6 +25,14 @@ pub trait Engine: Send + Sync + 'static {
 
     /// As [`Reducer::version`].
     fn version(&self) -> u32;
+
+    /// As [`Reducer::tables`].
+    fn tables(&self) -> Vec<OwnedTable>;
+
+    /// Whether the store keeps a state for each partition, beside the tables.
+    fn keeps_states(&self) -> bool {
+        false
+    }
 
     /// As [`Reducer::event_types`].
     fn event_types(&self) -> EventTypes;
@@ -118,6 +127,10 @@ impl<E: Send + Sync + 'static> Engine for Stateless<E> {
 
     fn version(&self) -> u32 {
         self.0.version()
+    }
+
+    fn tables(&self) -> Vec<OwnedTable> {
+        self.0.tables()
     }
 
     fn event_types(&self) -> EventTypes {

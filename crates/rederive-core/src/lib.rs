@@ -19,6 +19,7 @@ pub mod partition;
 pub mod reducer;
 pub mod value;
 pub mod op;
+pub mod owned;
 pub mod error;
 pub mod policy;
 pub mod reduce;
@@ -50,6 +51,7 @@ pub use op::{
     Change, ChangeError, ColumnKind, CustomOp, Json, Key, Op, Ops, Row, RowFn, RowOp, Table,
     WhereOp,
 };
+pub use owned::OwnedTable;
 pub use partition::{PartitionId, Partitions};
 pub use partition_state::{Backoff, Delivery, Next, PartitionState, Settles};
 pub use policy::OnFailure;
@@ -58,7 +60,7 @@ pub use reducer::Reducer;
 pub use settlement::{Progress, Rejection, Settled, Settlement};
 pub use store::{
     CommitError, OpenError, Opened, Opening, PartitionRecord, PartitionWrite, ReducerWrite,
-    Revision, Store, StoreError, StoreIdentity, Writer,
+    Revision, Store, StoreError, StoreIdentity, StoredReducer, Writer,
 };
 pub use undecodable::{OnUndecodable, Undecodable};
 pub use value::Value;

@@ -1,8 +1,8 @@
 //! [`Reducer`]: the user's code.
 
 use crate::{
-    EventTypes, Failure, OnFailure, OnUndecodable, Ops, Partitions, Recorded, ReduceError,
-    Undecodable,
+    EventTypes, Failure, OnFailure, OnUndecodable, Ops, OwnedTable, Partitions, Recorded,
+    ReduceError, Undecodable,
 };
 
 /// Turns events into changes of derived state. Others call it a projection.
@@ -61,11 +61,19 @@ pub trait Reducer: Send + Sync + 'static {
     /// changed.
     fn name(&self) -> &str;
 
-    /// Raise it when the derived state has to be built anew because [`partition`](Self::partition)
-    /// or [`reduce`](Self::reduce) changed. A reducer whose stored version differs is refused at
-    /// start.
+    /// Raise it when the derived state has to be built anew because [`partition`](Self::partition),
+    /// [`reduce`](Self::reduce) or [`tables`](Self::tables) changed. A reducer whose stored version
+    /// differs is refused at start, or rebuilt where that is wanted.
     fn version(&self) -> u32 {
         1
+    }
+
+    /// The tables whose rows this reducer derives: checked at start, created when they are missing
+    /// and the declaration says how, emptied by a rebuild. No two reducers of a store may declare the
+    /// same one. Without tables, a reducer cannot be rebuilt; with some, name all that it writes to,
+    /// as a rebuild leaves every other as it is.
+    fn tables(&self) -> Vec<OwnedTable> {
+        Vec::new()
     }
 
     /// The types of events that concern this reducer. Asked once, at the registration.

@@ -248,6 +248,7 @@ impl Settlement {
                     halt,
                     skips: skipped.map(|skip| &**skip).collect(),
                     record: halt.is_some() || commit.repair == Repair::Done || cursor > watermark,
+                    reset: commit.repair == Repair::Reset,
                 }
             })
             .collect();

@@ -1,8 +1,8 @@
 //! [`Store`] and [`Writer`]: where derived state and progress live.
 
 use crate::{
-    Cursor, CursorKind, FailureKind, Halt, Op, PartitionId, Skip, SkipRecord, StateRecord,
-    StoredRow, Value,
+    Cursor, CursorKind, FailureKind, Halt, Op, OwnedTable, PartitionId, Skip, SkipRecord,
+    StateRecord, StoredRow, Value,
 };
 
 /// Where derived state and the progress of reducers live, side by side, so that one transaction can
@@ -18,7 +18,8 @@ pub trait Store: Send + Sync + 'static {
     fn identity(&self) -> StoreIdentity;
 
     /// Takes the reducer over: creates its progress if there is none, at [`Opening::start`], and
-    /// raises its [`Revision::epoch`], so that whoever had it before can commit no more.
+    /// raises its [`Revision::epoch`], so that whoever had it before can commit no more. In the same
+    /// transaction, checks the tables that the reducer declares and creates those that are missing.
     ///
     /// Rows of partitions at or below the watermark that are not halted say nothing and are removed.
     /// A crash before or after leaves nothing to repair: the epoch may have been raised for nobody.
@@ -26,6 +27,34 @@ pub trait Store: Send + Sync + 'static {
     /// # Errors
     /// [`OpenError`]; nothing was changed.
     fn open(&self, opening: &Opening<'_>) -> Result<Opened, OpenError>;
+
+    /// Takes the reducer over to build its derived state anew, whatever is stored of it. In one
+    /// transaction: drops and creates the tables that it creates itself, empties its others, drops
+    /// those that it created once and no longer declares; forgets all that is known of its
+    /// partitions; stores the version, the watermark [`Opening::start`] and that the reducer is
+    /// rebuilding until the stored watermark reaches `target`; raises the epoch.
+    ///
+    /// From then on it is opened as [`rebuilding`](Opened::rebuilding), until a [`Writer::commit`]
+    /// stores a watermark at or above `target`: with that transaction the rebuild is over. When the
+    /// watermark stands there from the beginning, it is over at once.
+    ///
+    /// # Errors
+    /// [`OpenError`], but none for another version or another kind of cursor; nothing was changed.
+    fn reset(&self, opening: &Opening<'_>, target: &Cursor) -> Result<Opened, OpenError>;
+
+    /// What is stored of a reducer; `None` when the store does not know it. Changes nothing.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the store cannot be read.
+    fn stored(&self, reducer: &str) -> Result<Option<StoredReducer>, StoreError>;
+
+    /// Removes all that is stored of a reducer that is registered no longer, and the tables that it
+    /// created itself; those it merely used stay as they are. Its owner, if there is one, can commit
+    /// no more. False when the store does not know the reducer.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the store cannot be written; nothing was changed.
+    fn forget(&self, reducer: &str) -> Result<bool, StoreError>;
 
     /// A writer with a connection of its own, if the store has such.
     ///
@@ -96,7 +125,8 @@ pub trait Writer: Send {
     ///
     /// For each reducer: its stored revision must equal [`ReducerWrite::revision`] and is raised by
     /// one, the watermark is stored, the ops of each partition are applied in order, the rows of
-    /// partitions are written where [`PartitionWrite::record`] asks for it, and skips are recorded. Partitions are
+    /// partitions are written where [`PartitionWrite::record`] asks for it, and skips are recorded. A
+    /// rebuild whose target the watermark has reached is over. Partitions are
     /// independent of each other, so a store is free to interleave and merge their ops.
     ///
     /// A crash (of the process or the machine) before the transaction is durable leaves nothing of
@@ -145,6 +175,9 @@ pub struct PartitionWrite<'g> {
     /// Whether the partition's row must be written. When false, the watermark of the same
     /// transaction says as much, and a row of the partition, if there is one, may stay behind.
     pub record: bool,
+    /// Whether the partition begins anew: before its ops, the rows that the reducer's tables hold of
+    /// it are deleted (see [`OwnedTable::partitioned_by`]), and no `guard` is looked at.
+    pub reset: bool,
 }
 
 /// The fence that keeps a stale owner out: two numbers stored with each reducer.
@@ -175,12 +208,14 @@ pub struct Opening<'a> {
     /// Where a reducer that the store does not know yet begins: every event up to here counts as
     /// settled.
     pub start: Cursor,
+    /// The tables that the reducer declares.
+    pub tables: &'a [OwnedTable],
 }
 
 impl<'a> Opening<'a> {
     /// For a reducer that begins with the first event of its log.
     pub fn new(reducer: &'a str, version: u32, kind: CursorKind) -> Self {
-        Self { reducer, version, kind, start: Cursor::Start }
+        Self { reducer, version, kind, start: Cursor::Start, tables: &[] }
     }
 }
 
@@ -197,6 +232,28 @@ pub struct Opened {
     pub skips: bool,
     /// Whether the reducer was paused.
     pub paused: bool,
+    /// Set while the derived state is being built anew: it is complete once the watermark has
+    /// reached this cursor.
+    pub rebuilding: Option<Cursor>,
+}
+
+/// What [`Store::stored`] tells of a reducer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct StoredReducer {
+    /// The version that built its derived state, or is building it.
+    pub version: u32,
+    /// The low watermark.
+    pub watermark: Cursor,
+    /// As [`Opened::rebuilding`].
+    pub rebuilding: Option<Cursor>,
+}
+
+impl StoredReducer {
+    /// For stores.
+    pub fn new(version: u32, watermark: Cursor, rebuilding: Option<Cursor>) -> Self {
+        Self { version, watermark, rebuilding }
+    }
 }
 
 /// The stored row of a partition.
@@ -264,9 +321,50 @@ pub enum OpenError {
         /// The kind of the log's cursors.
         current: CursorKind,
     },
+    /// A table is not what the reducer declares it to be. The message says what to do.
+    #[error("reducer {reducer:?}: table {table:?} {problem}")]
+    TableDiffers {
+        /// The reducer.
+        reducer: String,
+        /// The table.
+        table: String,
+        /// What is wrong with it, and what to do.
+        problem: String,
+    },
+    /// Another reducer of this store has declared the same table. A table belongs to one reducer:
+    /// give each its own. If the other is not registered any more, [`Store::forget`] it.
+    #[error(
+        "reducer {reducer:?} declares table {table:?}, which belongs to reducer {owner:?}: give each \
+         a table of its own, or have the store forget {owner:?} if there is no such reducer any more"
+    )]
+    TableTaken {
+        /// The reducer.
+        reducer: String,
+        /// The table.
+        table: String,
+        /// The reducer that it belongs to.
+        owner: String,
+    },
+    /// The reducer is to be rebuilt, but declares no tables, so that nothing is known that could be
+    /// emptied. Implement [`Reducer::tables`](crate::Reducer::tables).
+    #[error(
+        "reducer {reducer:?} cannot be rebuilt: it declares no tables; implement Reducer::tables, \
+         so that a rebuild knows what to empty"
+    )]
+    NoTables {
+        /// The reducer.
+        reducer: String,
+    },
     /// The store could not be reached. Try again once it can.
     #[error(transparent)]
     Store(#[from] StoreError),
+}
+
+impl OpenError {
+    /// True when trying again later may help.
+    pub fn is_transient(&self) -> bool {
+        matches!(self, OpenError::Store(_))
+    }
 }
 
 /// A transaction failed. In all cases but [`InDoubt`](Self::InDoubt), nothing of it was done.

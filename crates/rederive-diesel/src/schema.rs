@@ -31,6 +31,7 @@ diesel::table! {
         revision -> BigInt,
         cursor -> Text,
         paused -> Bool,
+        rebuild_to -> Nullable<Text>,
     }
 }
 
@@ -59,5 +60,14 @@ diesel::table! {
 diesel::table! {
     rederive_schema (version) {
         version -> BigInt,
+    }
+}
+
+diesel::table! {
+    rederive_tables (name) {
+        name -> Text,
+        reducer -> Text,
+        created -> Bool,
+        partition_column -> Nullable<Text>,
     }
 }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use rederive_core::{
     Cursor, OpenError, Opened, Opening, PartitionId, PartitionRecord, SkipRecord, StateRecord,
-    Store, StoreError, StoreIdentity, StoredRow, Value, Writer,
+    Store, StoreError, StoreIdentity, StoredReducer, StoredRow, Value, Writer,
 };
 
 pub use chaos::StoreChaos;
@@ -58,6 +58,19 @@ impl<S: Store> Store for FaultyStore<S> {
     fn open(&self, opening: &Opening<'_>) -> Result<Opened, OpenError> {
         self.faults.at_open()?;
         self.inner.open(opening)
+    }
+
+    fn reset(&self, opening: &Opening<'_>, target: &Cursor) -> Result<Opened, OpenError> {
+        self.faults.at_reset()?;
+        self.inner.reset(opening, target)
+    }
+
+    fn stored(&self, reducer: &str) -> Result<Option<StoredReducer>, StoreError> {
+        self.inner.stored(reducer)
+    }
+
+    fn forget(&self, reducer: &str) -> Result<bool, StoreError> {
+        self.inner.forget(reducer)
     }
 
     fn writer(&self) -> Result<Box<dyn Writer>, StoreError> {

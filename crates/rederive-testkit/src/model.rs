@@ -120,6 +120,7 @@ impl Fold {
             halt: None,
             skips: Vec::new(),
             record: false,
+            reset: false,
         };
         let watermark = &event.cursor;
         let write = ReducerWrite { reducer: NAME, revision, watermark, partitions: vec![write] };

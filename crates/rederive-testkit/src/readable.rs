@@ -2,7 +2,7 @@
 
 use rederive_core::{
     Cursor, MemoryStore, OpenError, Opened, Opening, PartitionId, PartitionRecord, SkipRecord,
-    StateRecord, Store, StoreError, StoreIdentity, StoredRow, Table, Value, Writer,
+    StateRecord, Store, StoreError, StoreIdentity, StoredReducer, StoredRow, Table, Value, Writer,
 };
 
 use crate::FaultyStore;
@@ -107,6 +107,18 @@ where
 
     fn open(&self, opening: &Opening<'_>) -> Result<Opened, OpenError> {
         self.store.open(opening)
+    }
+
+    fn reset(&self, opening: &Opening<'_>, target: &Cursor) -> Result<Opened, OpenError> {
+        self.store.reset(opening, target)
+    }
+
+    fn stored(&self, reducer: &str) -> Result<Option<StoredReducer>, StoreError> {
+        self.store.stored(reducer)
+    }
+
+    fn forget(&self, reducer: &str) -> Result<bool, StoreError> {
+        self.store.forget(reducer)
     }
 
     fn writer(&self) -> Result<Box<dyn Writer>, StoreError> {

@@ -23,9 +23,9 @@ pub use rederive_core as core;
 pub use rederive_core::{
     Blocked, Change, ColumnKind, Cursor, CursorKind, CustomOp, EventLog, Failure, FailureKind,
     Fold, Folded, Halt, Json, JsonState, Key, LogError, MemoryLog, MemoryStore, Notice, Observer,
-    OnFailure, Op, Ops, PartitionId, PartitionRecord, Partitions, Recorded, ReduceError, Reducer,
-    Row, RowFn, RowOp, Skip, SkipRecord, SkippedBy, StateError, StateForm, StateRecord, States,
-    Store, StoreError, Table, Timestamp, Value, WhereOp,
+    OnFailure, Op, Ops, OwnedTable, PartitionId, PartitionRecord, Partitions, Recorded,
+    ReduceError, Reducer, Row, RowFn, RowOp, Skip, SkipRecord, SkippedBy, StateError, StateForm,
+    StateRecord, States, Store, StoreError, Table, Timestamp, Value, WhereOp,
 };
 #[doc(inline)]
 pub use rederive_diesel as diesel;

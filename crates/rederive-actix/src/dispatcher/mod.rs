@@ -16,7 +16,9 @@ mod wait;
 use std::{sync::Arc, time::Duration};
 
 use actix::{Actor, ActorContext, Addr, AsyncContext, Context, Handler, Running};
-use rederive_core::{Blocked, Cursor, Engine, Notice, Revision, Waiters, event_log::EventLog};
+use rederive_core::{
+    Blocked, Cursor, Engine, Notice, OwnedTable, Revision, Waiters, event_log::EventLog,
+};
 
 use self::{flow::Flow, group::Grouping, route::Routes};
 use crate::{
@@ -73,6 +75,7 @@ pub(crate) struct Links<E: Send + Sync + 'static> {
     pub(crate) engine: Arc<dyn Engine<Event = E>>,
     pub(crate) name: Arc<str>,
     pub(crate) version: u32,
+    pub(crate) tables: Arc<[OwnedTable]>,
     pub(crate) log: Arc<dyn EventLog<Event = E>>,
     pub(crate) log_actor: Addr<EventLogActor<E>>,
     pub(crate) persistence: Addr<Persistence>,
@@ -132,6 +135,7 @@ impl<E: Send + Sync + 'static> Dispatcher<E> {
             reducer: Arc::clone(&self.links.name),
             version: self.links.version,
             kind: self.links.log.cursor_kind(),
+            tables: Arc::clone(&self.links.tables),
             ownership: self.links.ownership.clone(),
             reply: ctx.address().recipient(),
         });

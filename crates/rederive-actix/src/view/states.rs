@@ -118,6 +118,12 @@ impl<S> States<S> {
         [old.and_then(|old| old.state), unwatched]
     }
 
+    /// Removes every state. Returns them, to be dropped without the lock.
+    pub(super) fn clear(&mut self) -> Vec<Option<Arc<S>>> {
+        let all = self.page(None, usize::MAX);
+        all.iter().flat_map(|(partition, _)| self.set(partition, None)).collect()
+    }
+
     /// Forgets the removals that nobody wants to know, and those that are too many.
     fn forget(&mut self) {
         let most = if self.followed.strong_count() == 0 { 0 } else { Self::MOST_REMOVED };

@@ -3,12 +3,13 @@
 use std::{any::Any, fmt, sync::Arc};
 
 use rederive_core::{
-    CommitError, Cursor, CustomOp, FailureKind, Op, OpenError, Opened, Opening, PartitionId,
-    PartitionRecord, PartitionWrite, ReduceError, ReducerWrite, Revision, SkipRecord, StateForm,
-    StateRecord, Store, StoreError, StoreIdentity, StoredRow, Value, Writer, fold::FoundState,
+    CommitError, Cursor, CustomOp, FailureKind, MemoryStore, Op, OpenError, Opened, Opening,
+    PartitionId, PartitionRecord, PartitionWrite, ReduceError, ReducerWrite, Revision, SkipRecord,
+    StateForm, StateRecord, Store, StoreError, StoreIdentity, StoredReducer, StoredRow, Value,
+    Writer, fold::FoundState,
 };
 
-use super::View;
+use super::{View, states::States};
 
 /// The form of states that are kept in a view.
 pub(super) struct InView<S>(pub(super) View<S>);
@@ -53,15 +54,34 @@ impl<S: Send + Sync + 'static> Store for View<S> {
     }
 
     fn open(&self, opening: &Opening<'_>) -> Result<Opened, OpenError> {
+        self.take_over(opening, |progress, _| progress.open(opening))
+    }
+
+    fn reset(&self, opening: &Opening<'_>, target: &Cursor) -> Result<Opened, OpenError> {
+        let mut gone = Vec::new();
+        let opened = self.take_over(opening, |progress, states| {
+            let opened = progress.reset(opening, target)?;
+            gone = states.clear();
+            Ok(opened)
+        });
+        drop(gone);
+        opened
+    }
+
+    fn stored(&self, reducer: &str) -> Result<Option<StoredReducer>, StoreError> {
+        self.0.progress.stored(reducer)
+    }
+
+    fn forget(&self, reducer: &str) -> Result<bool, StoreError> {
         let mut states = self.0.write();
-        if let Some(owner) = states.owner.as_deref().filter(|owner| *owner != opening.reducer) {
-            let message =
-                format!("the view is kept by {owner:?}: give each fold a view of its own");
-            return Err(StoreError::new(message).into());
-        }
-        let opened = self.0.progress.open(opening)?;
-        states.owner = Some(opening.reducer.to_owned());
-        Ok(opened)
+        let forgotten = self.0.progress.forget(reducer)?;
+        let gone = if forgotten { states.clear() } else { Vec::new() };
+        states.owner = states.owner.take().filter(|_| !forgotten);
+        let last = states.last();
+        drop(states);
+        drop(gone);
+        self.0.news.send_replace(last);
+        Ok(forgotten)
     }
 
     fn writer(&self) -> Result<Box<dyn Writer>, StoreError> {
@@ -108,6 +128,27 @@ impl<S: Send + Sync + 'static> Store for View<S> {
     }
 }
 
+impl<S: Send + Sync + 'static> View<S> {
+    fn take_over(
+        &self,
+        opening: &Opening<'_>,
+        open: impl FnOnce(&MemoryStore, &mut States<S>) -> Result<Opened, OpenError>,
+    ) -> Result<Opened, OpenError> {
+        let mut states = self.0.write();
+        if let Some(owner) = states.owner.as_deref().filter(|owner| *owner != opening.reducer) {
+            let message =
+                format!("the view is kept by {owner:?}: give each fold a view of its own");
+            return Err(StoreError::new(message).into());
+        }
+        let opened = open(&self.0.progress, &mut states)?;
+        states.owner = Some(opening.reducer.to_owned());
+        let last = states.last();
+        drop(states);
+        self.0.news.send_replace(last);
+        Ok(opened)
+    }
+}
+
 struct ViewWriter<S> {
     view: View<S>,
     progress: Box<dyn Writer>,
@@ -117,6 +158,9 @@ impl<S: Send + Sync + 'static> Writer for ViewWriter<S> {
     fn commit(&mut self, writes: &[ReducerWrite<'_>]) -> Result<(), CommitError> {
         let mut changes = Vec::new();
         for partition in writes.iter().flat_map(|write| &write.partitions) {
+            if partition.reset {
+                changes.push((partition.partition, None));
+            }
             for op in partition.ops {
                 changes.push((partition.partition, state_of::<S>(op)?));
             }
@@ -159,6 +203,7 @@ fn without_ops<'w>(write: &ReducerWrite<'w>) -> ReducerWrite<'w> {
         halt: partition.halt,
         skips: partition.skips.clone(),
         record: partition.record,
+        reset: partition.reset,
     });
     ReducerWrite {
         reducer: write.reducer,

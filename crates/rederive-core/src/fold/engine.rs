@@ -10,7 +10,7 @@ use smallvec::smallvec;
 
 use super::{Fold, FoundState, JsonState, StateForm};
 use crate::{
-    Cursor, Engine, EventTypes, Failure, FailureKind, OnFailure, OnUndecodable, Op,
+    Cursor, Engine, EventTypes, Failure, FailureKind, OnFailure, OnUndecodable, Op, OwnedTable,
     PartitionEngine, PartitionId, Partitions, Recorded, ReduceError, Reduction, Step, StoredRow,
     Undecodable, Value,
     error::panic_message,
@@ -60,6 +60,14 @@ impl<F: Fold> Engine for Folded<F> {
 
     fn version(&self) -> u32 {
         self.0.fold.version()
+    }
+
+    fn tables(&self) -> Vec<OwnedTable> {
+        self.0.form.tables()
+    }
+
+    fn keeps_states(&self) -> bool {
+        true
     }
 
     fn event_types(&self) -> EventTypes {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::{Cursor, Op, PartitionId, ReduceError, StoredRow, Value};
+use crate::{Cursor, Op, OwnedTable, PartitionId, ReduceError, StoredRow, Value};
 
 /// How the states of a fold are stored and read.
 ///
@@ -11,6 +11,11 @@ pub trait StateForm<S>: Send + Sync + 'static {
     /// Whether states are [found](Self::find) in rows, and so have to be loaded.
     fn is_loaded(&self) -> bool {
         true
+    }
+
+    /// The tables that hold the states: emptied by a rebuild. Those of Rederive's own are not named.
+    fn tables(&self) -> Vec<OwnedTable> {
+        Vec::new()
     }
 
     /// Where the state of a partition is.

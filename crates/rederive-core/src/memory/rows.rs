@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use crate::{Change, ChangeError, Key, Op, Row, Table, Value};
+use crate::{Change, ChangeError, Key, Op, Row, Table, Value, fold::STATES};
 
 /// Rows by table and key.
 #[derive(Default)]
@@ -19,6 +19,47 @@ impl Rows {
 
     pub(super) fn all(&self, table: &'static Table) -> impl Iterator<Item = &Vec<Value>> {
         self.0.get(table.name).into_iter().flat_map(BTreeMap::values)
+    }
+
+    /// Removes all rows of the table.
+    pub(super) fn clear(&mut self, table: &str) {
+        self.0.remove(table);
+    }
+
+    /// Removes the stored states of a fold.
+    pub(super) fn clear_states(&mut self, reducer: &str) {
+        if let Some(rows) = self.0.get_mut(STATES.name) {
+            rows.retain(|_, row| !matches!(&row[0], Value::Text(of) if **of == *reducer));
+        }
+    }
+
+    /// Removes the stored state of one partition, and notes how to undo it.
+    pub(super) fn clear_state(&mut self, reducer: &str, partition: &str, undo: &mut Undo) {
+        let key: Key = [reducer.into(), partition.into()].into_iter().collect();
+        if let Some(old) = self.0.get_mut(STATES.name).and_then(|rows| rows.remove(&key)) {
+            undo.0.push((&STATES, key, Some(old)));
+        }
+    }
+
+    /// Removes the rows whose column holds this id of a partition, and notes how to undo it.
+    pub(super) fn clear_partition(
+        &mut self,
+        table: &'static Table,
+        column: usize,
+        partition: &str,
+        undo: &mut Undo,
+    ) {
+        let Some(rows) = self.0.get_mut(table.name) else { return };
+        let is_of = |row: &Vec<Value>| match &row[column] {
+            Value::Text(id) => **id == *partition,
+            Value::Integer(id) => id.to_string() == partition,
+            _ => false,
+        };
+        let keys = rows.iter().filter(|(_, row)| is_of(row)).map(|(key, _)| key.clone());
+        for key in keys.collect::<Vec<_>>() {
+            let old = rows.remove(&key);
+            undo.0.push((table, key, old));
+        }
     }
 
     /// Applies one op and notes how to undo it. An error may leave some of it done and noted.

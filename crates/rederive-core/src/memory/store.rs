@@ -8,9 +8,9 @@ use std::{
 
 use super::rows::{Rows, Undo};
 use crate::{
-    ChangeError, CommitError, Cursor, Key, OpenError, Opened, Opening, PartitionId,
+    ChangeError, CommitError, Cursor, Key, OpenError, Opened, Opening, OwnedTable, PartitionId,
     PartitionRecord, ReducerWrite, Skip, SkipRecord, StateRecord, Store, StoreError, StoreIdentity,
-    StoredRow, Table, Value, Writer, fold::STATES, store::Revision,
+    StoredReducer, StoredRow, Table, Value, Writer, fold::STATES, store::Revision,
 };
 
 /// A store in memory. Clones share the rows.
@@ -27,6 +27,7 @@ struct State {
     rows: Rows,
 }
 
+#[derive(Default)]
 struct ReducerState {
     version: u32,
     watermark: Cursor,
@@ -34,6 +35,41 @@ struct ReducerState {
     partitions: BTreeMap<PartitionId, PartitionRecord>,
     skips: BTreeMap<(Cursor, Option<PartitionId>), Skip>,
     paused: bool,
+    /// Until the watermark has come here, the state is being rebuilt.
+    rebuilding: Option<Cursor>,
+    /// The tables that it declared when it was opened last.
+    tables: Vec<OwnedTable>,
+}
+
+impl ReducerState {
+    fn opened(&self) -> Opened {
+        Opened {
+            watermark: self.watermark.clone(),
+            revision: self.revision,
+            partitions: self.partitions.values().cloned().collect(),
+            skips: !self.skips.is_empty(),
+            paused: self.paused,
+            rebuilding: self.rebuilding.clone(),
+        }
+    }
+}
+
+impl State {
+    /// The declared tables fit together, and no other reducer has one of them.
+    fn check_tables(&self, opening: &Opening<'_>) -> Result<(), OpenError> {
+        OwnedTable::check_all(opening.reducer, opening.tables)?;
+        for (owner, state) in self.reducers.iter().filter(|(name, _)| *name != opening.reducer) {
+            let has = |name: &str| state.tables.iter().any(|other| other.table().name == name);
+            if let Some(taken) = opening.tables.iter().find(|owned| has(owned.table().name)) {
+                return Err(OpenError::TableTaken {
+                    reducer: opening.reducer.to_owned(),
+                    table: taken.table().name.to_owned(),
+                    owner: owner.clone(),
+                });
+            }
+        }
+        Ok(())
+    }
 }
 
 impl MemoryStore {
@@ -69,15 +105,16 @@ impl Store for MemoryStore {
     }
 
     fn open(&self, opening: &Opening<'_>) -> Result<Opened, OpenError> {
-        let &Opening { reducer: name, version, kind, ref start } = opening;
+        let &Opening { reducer: name, version, kind, ref start, tables } = opening;
         let mut state = self.lock();
+        let checked = state.check_tables(opening);
+        if let (None, Err(error)) = (state.reducers.get(name), &checked) {
+            return Err(error.clone());
+        }
         let reducer = state.reducers.entry(name.to_owned()).or_insert_with(|| ReducerState {
             version,
             watermark: start.clone(),
-            revision: Revision::default(),
-            partitions: BTreeMap::new(),
-            skips: BTreeMap::new(),
-            paused: false,
+            ..ReducerState::default()
         });
         if reducer.version != version {
             return Err(OpenError::VersionDiffers {
@@ -95,16 +132,54 @@ impl Store for MemoryStore {
                 current: kind,
             });
         }
+        checked?;
         reducer.revision.epoch += 1;
+        reducer.tables = tables.to_vec();
         let watermark = reducer.watermark.clone();
         reducer.partitions.retain(|_, row| row.halt.is_some() || row.cursor > watermark);
-        Ok(Opened {
-            watermark,
-            revision: reducer.revision,
-            partitions: reducer.partitions.values().cloned().collect(),
-            skips: !reducer.skips.is_empty(),
+        Ok(reducer.opened())
+    }
+
+    fn reset(&self, opening: &Opening<'_>, target: &Cursor) -> Result<Opened, OpenError> {
+        let mut state = self.lock();
+        state.check_tables(opening)?;
+        let State { reducers, rows } = &mut *state;
+        let reducer = reducers.entry(opening.reducer.to_owned()).or_default();
+        let created = reducer.tables.iter().filter(|owned| owned.statements().is_some());
+        for owned in created.chain(opening.tables) {
+            rows.clear(owned.table().name);
+        }
+        rows.clear_states(opening.reducer);
+        let Revision { epoch, number } = reducer.revision;
+        *reducer = ReducerState {
+            version: opening.version,
+            watermark: opening.start.clone(),
+            revision: Revision { epoch: epoch + 1, number },
+            partitions: BTreeMap::new(),
+            skips: BTreeMap::new(),
             paused: reducer.paused,
-        })
+            rebuilding: Some(target.clone()).filter(|target| *target > opening.start),
+            tables: opening.tables.to_vec(),
+        };
+        Ok(reducer.opened())
+    }
+
+    fn stored(&self, reducer: &str) -> Result<Option<StoredReducer>, StoreError> {
+        let state = self.lock();
+        Ok(state.reducers.get(reducer).map(|reducer| {
+            let (watermark, rebuilding) = (reducer.watermark.clone(), reducer.rebuilding.clone());
+            StoredReducer::new(reducer.version, watermark, rebuilding)
+        }))
+    }
+
+    fn forget(&self, reducer: &str) -> Result<bool, StoreError> {
+        let State { reducers, rows } = &mut *self.lock();
+        rows.clear_states(reducer);
+        let Some(reducer) = reducers.remove(reducer) else { return Ok(false) };
+        for owned in reducer.tables.iter().filter(|owned| owned.statements().is_some()) {
+            rows.clear(owned.table().name);
+        }
+        Ok(true)
     }
 
     fn writer(&self) -> Result<Box<dyn Writer>, StoreError> {
@@ -190,7 +265,7 @@ impl Writer for MemoryStore {
                 return Err(fenced());
             }
             for partition in &write.partitions {
-                let row = reducer.partitions.get(partition.partition);
+                let row = reducer.partitions.get(partition.partition).filter(|_| !partition.reset);
                 if row.is_some_and(|row| partition.guard.is_some_and(|guard| row.cursor >= *guard))
                 {
                     return Err(fenced());
@@ -198,6 +273,19 @@ impl Writer for MemoryStore {
             }
         }
         let mut undo = Undo::default();
+        for write in writes {
+            let Some(reducer) = reducers.get(write.reducer) else { continue };
+            for partition in write.partitions.iter().filter(|partition| partition.reset) {
+                rows.clear_state(write.reducer, partition.partition.as_str(), &mut undo);
+                for owned in &reducer.tables {
+                    let column = owned.partition_column().and_then(|it| owned.table().column(it));
+                    if let Some(column) = column {
+                        let id = partition.partition.as_str();
+                        rows.clear_partition(owned.table(), column, id, &mut undo);
+                    }
+                }
+            }
+        }
         let ops = writes.iter().flat_map(|write| &write.partitions).flat_map(|part| part.ops);
         for op in ops {
             if let Err(ChangeError { kind, message }) = rows.apply(op, &mut undo) {
@@ -209,7 +297,14 @@ impl Writer for MemoryStore {
             let Some(reducer) = reducers.get_mut(write.reducer) else { continue };
             reducer.revision = reducer.revision.next();
             reducer.watermark = write.watermark.clone();
+            if reducer.rebuilding.as_ref().is_some_and(|target| *target <= reducer.watermark) {
+                reducer.rebuilding = None;
+            }
             for partition in &write.partitions {
+                if partition.reset {
+                    let of_other = |of: &Option<_>| of.as_ref() != Some(partition.partition);
+                    reducer.skips.retain(|(_, of), _| of_other(of));
+                }
                 for skip in &partition.skips {
                     let key = (skip.cursor.clone(), Some(partition.partition.clone()));
                     reducer.skips.insert(key, Skip::clone(skip));

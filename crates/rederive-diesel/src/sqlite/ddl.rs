@@ -30,8 +30,16 @@ const STEPS: [&str; 1] = [
         epoch INTEGER NOT NULL,
         revision INTEGER NOT NULL,
         cursor TEXT NOT NULL,
-        paused INTEGER NOT NULL DEFAULT 0
+        paused INTEGER NOT NULL DEFAULT 0,
+        rebuild_to TEXT
     ) STRICT, WITHOUT ROWID;
+    CREATE TABLE rederive_tables (
+        name TEXT PRIMARY KEY COLLATE NOCASE NOT NULL,
+        reducer TEXT NOT NULL REFERENCES rederive_reducers (name) ON DELETE CASCADE,
+        created INTEGER NOT NULL,
+        partition_column TEXT
+    ) STRICT, WITHOUT ROWID;
+    CREATE INDEX rederive_tables_reducer ON rederive_tables (reducer);
     CREATE TABLE rederive_partitions (
         reducer TEXT NOT NULL REFERENCES rederive_reducers (name) ON DELETE CASCADE,
         id TEXT NOT NULL,

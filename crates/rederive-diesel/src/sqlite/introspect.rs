@@ -12,7 +12,7 @@ use diesel::{
     sql_types::{BigInt, Nullable, Text},
     sqlite::{Sqlite, SqliteConnection},
 };
-use rederive_core::Table;
+use rederive_core::{ColumnKind, Table};
 
 use crate::plan::{Facts, Policy, TableFacts};
 
@@ -62,6 +62,8 @@ struct Column {
     name: String,
     #[diesel(sql_type = BigInt)]
     not_null: i64,
+    #[diesel(sql_type = Text)]
+    declared: String,
     #[diesel(sql_type = Nullable<Text>)]
     default_value: Option<String>,
     #[diesel(sql_type = BigInt)]
@@ -80,7 +82,7 @@ struct Traits {
     entangles: i64,
 }
 
-const COLUMNS: &str = "SELECT name, CAST(\"notnull\" AS INTEGER) AS not_null,
+const COLUMNS: &str = "SELECT name, type AS declared, CAST(\"notnull\" AS INTEGER) AS not_null,
         dflt_value AS default_value, CAST(pk AS INTEGER) AS \"key\",
         CAST(hidden > 1 AS INTEGER) AS generated
     FROM pragma_table_xinfo(?)";
@@ -102,33 +104,87 @@ const TRAITS: &str = "SELECT
         WHERE m.type = 'table' AND lower(f.\"table\") = lower(?1)
         AND (f.on_update <> 'NO ACTION' OR f.on_delete <> 'NO ACTION')) AS entangles";
 
-fn read(conn: &mut SqliteConnection, table: &'static Table) -> QueryResult<TableFacts> {
-    let columns: Vec<Column> = sql_query(COLUMNS).bind::<Text, _>(table.name).load(conn)?;
+/// What the database has where the program expects a table.
+pub(crate) enum Found {
+    Nothing,
+    /// A table that is not as expected: what is wrong, after its name.
+    Other(String),
+    AsExpected,
+}
+
+/// Compares a table with what the program believes it to be.
+pub(crate) fn compare(conn: &mut SqliteConnection, table: &Table) -> QueryResult<Found> {
+    let columns = columns(conn, table)?;
     if columns.is_empty() {
-        return Err(refusal(format!("no such table: {}", table.name)));
+        return Ok(Found::Nothing);
     }
-    let find = |name: &str| columns.iter().find(|column| column.name.eq_ignore_ascii_case(name));
-    for (name, _) in table.columns {
-        if find(name).is_none() {
-            return Err(refusal(format!("table {} has no column named {name}", table.name)));
-        }
+    let differs = mismatch(&columns, table).or_else(|| wrong_type(&columns, table));
+    Ok(differs.map_or(Found::AsExpected, Found::Other))
+}
+
+fn columns(conn: &mut SqliteConnection, table: &Table) -> QueryResult<Vec<Column>> {
+    sql_query(COLUMNS).bind::<Text, _>(table.name).load(conn)
+}
+
+fn named<'c>(columns: &'c [Column], name: &str) -> Option<&'c Column> {
+    columns.iter().find(|column| column.name.eq_ignore_ascii_case(name))
+}
+
+/// A column that is missing, or another primary key.
+fn mismatch(columns: &[Column], table: &Table) -> Option<String> {
+    let missing = table.columns.iter().find(|(name, _)| named(columns, name).is_none());
+    if let Some((name, _)) = missing {
+        return Some(format!("has no column named {name}"));
     }
     let of_key = |name: &str| {
         table.key.iter().any(|index| table.columns[*index].0.eq_ignore_ascii_case(name))
     };
     let keys_agree = columns.iter().all(|column| (column.key > 0) == of_key(&column.name));
     let is_view = columns.iter().all(|column| column.key == 0);
-    if !keys_agree && !is_view {
-        let stored = columns.iter().filter(|column| column.key > 0);
-        let stored: Vec<_> = stored.map(|column| column.name.as_str()).collect();
-        let used: Vec<_> = table.key.iter().map(|index| table.columns[*index].0).collect();
-        return Err(refusal(format!(
-            "the primary key of table {} is ({}) in the database, but ({}) in the program",
-            table.name,
-            stored.join(", "),
-            used.join(", ")
-        )));
+    if keys_agree || is_view {
+        return None;
     }
+    let stored = columns.iter().filter(|column| column.key > 0);
+    let stored: Vec<_> = stored.map(|column| column.name.as_str()).collect();
+    let used: Vec<_> = table.key.iter().map(|index| table.columns[*index].0).collect();
+    Some(format!(
+        "has the primary key ({}) in the database, but ({}) in the program",
+        stored.join(", "),
+        used.join(", ")
+    ))
+}
+
+/// A column that would turn what the program stores in it into something else.
+fn wrong_type(columns: &[Column], table: &Table) -> Option<String> {
+    table.columns.iter().find_map(|(name, kind)| {
+        let declared = &named(columns, name)?.declared;
+        let upper = declared.to_uppercase();
+        let says = |words: &[&str]| words.iter().any(|word| upper.contains(word));
+        // SQLite's own rules, in its order; of what they leave over, nothing is clearly wrong.
+        let numbers = says(&["INT"]);
+        let text = !numbers && says(&["CHAR", "CLOB", "TEXT"]);
+        let floats = !numbers && !text && !says(&["BLOB"]) && says(&["REAL", "FLOA", "DOUB"]);
+        let wrong = match kind {
+            ColumnKind::Text | ColumnKind::Binary => numbers || floats,
+            _ => text,
+        };
+        let expected = format!("{kind:?}").to_lowercase();
+        wrong.then(|| {
+            format!("has a column {name} of type {declared}, which cannot hold {expected} values")
+        })
+    })
+}
+
+fn read(conn: &mut SqliteConnection, table: &'static Table) -> QueryResult<TableFacts> {
+    let columns = columns(conn, table)?;
+    if columns.is_empty() {
+        return Err(refusal(format!("no such table: {}", table.name)));
+    }
+    if let Some(mismatch) = mismatch(&columns, table) {
+        return Err(refusal(format!("table {} {mismatch}", table.name)));
+    }
+    let find = |name: &str| named(&columns, name);
+    let is_view = columns.iter().all(|column| column.key == 0);
     let traits: Traits = sql_query(TRAITS).bind::<Text, _>(table.name).get_result(conn)?;
     // Numbers that are equal as keys of the table need not be so in the plan: 1 and 1.0.
     let float_key = table.key.iter().any(|index| table.columns[*index].1.is_float());

@@ -1,13 +1,23 @@
 //! The rows in which reducers and partitions keep their progress.
 
-use diesel::{QueryResult, prelude::*, result::Error, sqlite::SqliteConnection};
+use diesel::{
+    QueryResult,
+    dsl::sql,
+    prelude::*,
+    result::Error,
+    sql_types::{Nullable, Text},
+    sqlite::SqliteConnection,
+};
 use rederive_core::{
     Cursor, FailureKind, Halt, PartitionId, PartitionRecord, PartitionWrite, ReducerWrite,
     Revision, Timestamp,
 };
 
 use super::rows::{Bind, Rows, chunks};
-use crate::schema::{rederive_partitions as partitions, rederive_reducers as reducers};
+use crate::schema::{
+    rederive_partitions as partitions, rederive_reducers as reducers, rederive_skips as skips,
+    rederive_states as states,
+};
 
 /// The row of a reducer.
 pub(crate) struct ReducerRow {
@@ -15,11 +25,20 @@ pub(crate) struct ReducerRow {
     pub(crate) revision: Revision,
     pub(crate) watermark: Cursor,
     pub(crate) paused: bool,
+    pub(crate) rebuilding: Option<Cursor>,
+}
+
+impl ReducerRow {
+    /// The version that built the state.
+    pub(crate) fn stored_version(&self) -> u32 {
+        u32::try_from(self.version).unwrap_or(u32::MAX)
+    }
 }
 
 /// Reads the row of a reducer.
 pub(crate) fn reducer(conn: &mut SqliteConnection, name: &str) -> QueryResult<Option<ReducerRow>> {
-    let row: Option<(i64, i64, i64, String, bool)> = reducers::table
+    type Row = (i64, i64, i64, String, bool, Option<String>);
+    let row: Option<Row> = reducers::table
         .filter(reducers::name.eq(name))
         .select((
             reducers::version,
@@ -27,12 +46,14 @@ pub(crate) fn reducer(conn: &mut SqliteConnection, name: &str) -> QueryResult<Op
             reducers::revision,
             reducers::cursor,
             reducers::paused,
+            reducers::rebuild_to,
         ))
         .first(conn)
         .optional()?;
-    row.map(|(version, epoch, number, cursor, paused)| {
+    row.map(|(version, epoch, number, cursor, paused, rebuild_to)| {
         let revision = Revision { epoch: unsigned(epoch)?, number: unsigned(number)? };
-        Ok(ReducerRow { version, revision, watermark: decode(&cursor)?, paused })
+        let rebuilding = rebuild_to.as_deref().map(decode).transpose()?;
+        Ok(ReducerRow { version, revision, watermark: decode(&cursor)?, paused, rebuilding })
     })
     .transpose()
 }
@@ -52,6 +73,35 @@ pub(crate) fn create(
         reducers::cursor.eq(start.encode()),
     );
     diesel::insert_into(reducers::table).values(row).execute(conn).map(drop)
+}
+
+/// Has the reducer begin anew after `start`, and be rebuilding until it has come to `target`: nothing
+/// stays that was known of it or its partitions but its revision, whose epoch is raised.
+pub(crate) fn begin_anew(
+    conn: &mut SqliteConnection,
+    name: &str,
+    version: u32,
+    start: &Cursor,
+    target: &Cursor,
+) -> QueryResult<()> {
+    diesel::delete(partitions::table.filter(partitions::reducer.eq(name))).execute(conn)?;
+    diesel::delete(states::table.filter(states::reducer.eq(name))).execute(conn)?;
+    diesel::delete(skips::table.filter(skips::reducer.eq(name))).execute(conn)?;
+    diesel::update(reducers::table.filter(reducers::name.eq(name)))
+        .set((
+            reducers::version.eq(i64::from(version)),
+            reducers::epoch.eq(reducers::epoch + 1),
+            reducers::cursor.eq(start.encode()),
+            reducers::rebuild_to.eq(Some(target.encode()).filter(|_| target > start)),
+        ))
+        .execute(conn)
+        .map(drop)
+}
+
+/// Forgets the reducer and all that belongs to it; false when there is no such reducer.
+pub(crate) fn forget(conn: &mut SqliteConnection, name: &str) -> QueryResult<bool> {
+    diesel::delete(states::table.filter(states::reducer.eq(name))).execute(conn)?;
+    Ok(diesel::delete(reducers::table.filter(reducers::name.eq(name))).execute(conn)? > 0)
 }
 
 /// Raises the epoch of a reducer, so that its former owner can commit no more.
@@ -143,10 +193,15 @@ pub(crate) fn advance(conn: &mut SqliteConnection, write: &ReducerWrite<'_>) -> 
         .filter(reducers::name.eq(write.reducer))
         .filter(reducers::epoch.eq(epoch))
         .filter(reducers::revision.eq(number));
+    let watermark = write.watermark.encode();
+    let unreached = sql::<Nullable<Text>>("CASE WHEN rebuild_to > ")
+        .bind::<Text, _>(&watermark)
+        .sql(" THEN rebuild_to END");
     let changed = diesel::update(owned)
         .set((
-            reducers::cursor.eq(write.watermark.encode()),
+            reducers::cursor.eq(&watermark),
             reducers::revision.eq(reducers::revision + 1),
+            reducers::rebuild_to.eq(unreached),
         ))
         .execute(conn)?;
     Ok(changed == 1)
@@ -169,11 +224,12 @@ pub(crate) fn unapplied(
     const HEAD: &str = "SELECT count(*) FROM (VALUES ";
     const TAIL: &str = ") AS v CROSS JOIN rederive_partitions AS p WHERE p.reducer = v.column1
         AND p.id = v.column2 AND p.cursor >= v.column3";
-    let bounds: Vec<String> = write.partitions.iter().map(bound).collect();
+    let guarded: Vec<_> = write.partitions.iter().filter(|partition| !partition.reset).collect();
+    let bounds: Vec<String> = guarded.iter().map(|partition| bound(partition)).collect();
     let mut binds = Vec::new();
-    for range in chunks(usize::MAX, write.partitions.len(), 3) {
+    for range in chunks(usize::MAX, guarded.len(), 3) {
         binds.clear();
-        for (partition, bound) in write.partitions[range.clone()].iter().zip(&bounds[range]) {
+        for (partition, bound) in guarded[range.clone()].iter().zip(&bounds[range]) {
             binds.extend([
                 Bind::Text(write.reducer),
                 Bind::Text(partition.partition.as_str()),

@@ -3,6 +3,7 @@
 use std::sync::PoisonError;
 
 use diesel::{
+    QueryResult,
     connection::SimpleConnection,
     result::{DatabaseErrorKind as Kind, Error},
     sqlite::SqliteConnection,
@@ -10,7 +11,7 @@ use diesel::{
 use rederive_core::{
     ChangeError, CommitError, Cursor, FailureKind, OpenError, Opened, Opening, PartitionId,
     PartitionRecord, ReducerWrite, Revision, SkipRecord, StateRecord, Store, StoreError,
-    StoreIdentity, StoredRow, Value, Writer, error::panic_message,
+    StoreIdentity, StoredReducer, StoredRow, Value, Writer, error::panic_message,
 };
 
 use super::{
@@ -20,7 +21,7 @@ use super::{
     fault::Fault,
     foreign_keys,
     introspect::{Catalog, Introspect},
-    progress,
+    owned, progress,
     skips::{self, Which},
     states,
 };
@@ -62,17 +63,13 @@ impl SqliteStore {
     pub fn database(&self) -> &Database {
         &self.0
     }
-}
 
-impl Store for SqliteStore {
-    fn identity(&self) -> StoreIdentity {
-        StoreIdentity::of(&self.0.0)
-    }
-
-    fn open(&self, opening: &Opening<'_>) -> Result<Opened, OpenError> {
+    fn take_over(
+        &self,
+        body: impl FnOnce(&mut SqliteConnection) -> Result<Opened, Refused>,
+    ) -> Result<Opened, OpenError> {
         let connections = &self.0.0.connections;
-        let opened = connections.transaction(|conn| open(conn, opening));
-        opened.map_err(|failed| match failed {
+        connections.transaction(body).map_err(|failed| match failed {
             Failed::Body(Refused::Open(error)) => error,
             Failed::Body(Refused::Database(error)) | Failed::Begin(error) => {
                 StoreError::new(connections.named(error)).into()
@@ -82,6 +79,33 @@ impl Store for SqliteStore {
             }
             Failed::Panic(payload) => StoreError::new(panic_message(&*payload)).into(),
         })
+    }
+}
+
+impl Store for SqliteStore {
+    fn identity(&self) -> StoreIdentity {
+        StoreIdentity::of(&self.0.0)
+    }
+
+    fn open(&self, opening: &Opening<'_>) -> Result<Opened, OpenError> {
+        self.take_over(|conn| open(conn, opening))
+    }
+
+    fn reset(&self, opening: &Opening<'_>, target: &Cursor) -> Result<Opened, OpenError> {
+        self.take_over(|conn| reset(conn, opening, target))
+    }
+
+    fn stored(&self, reducer: &str) -> Result<Option<StoredReducer>, StoreError> {
+        let row = self.0.read(|conn| progress::reducer(conn, reducer)).map_err(StoreError::new)?;
+        Ok(row.map(|row| StoredReducer::new(row.stored_version(), row.watermark, row.rebuilding)))
+    }
+
+    fn forget(&self, reducer: &str) -> Result<bool, StoreError> {
+        let forgotten = self.0.write(|conn| {
+            owned::drop_created(conn, reducer)?;
+            progress::forget(conn, reducer)
+        });
+        forgotten.map_err(StoreError::new)
     }
 
     fn writer(&self) -> Result<Box<dyn Writer>, StoreError> {
@@ -134,7 +158,8 @@ impl Store for SqliteStore {
     }
 }
 
-enum Refused {
+/// Why a reducer is not taken over.
+pub(crate) enum Refused {
     Open(OpenError),
     Database(Error),
 }
@@ -146,14 +171,14 @@ impl From<Error> for Refused {
 }
 
 fn open(conn: &mut SqliteConnection, opening: &Opening<'_>) -> Result<Opened, Refused> {
-    let &Opening { reducer: name, version, kind, ref start } = opening;
+    let &Opening { reducer: name, version, kind, ref start, .. } = opening;
     match progress::reducer(conn, name)? {
         None => progress::create(conn, name, version, start)?,
         Some(row) => {
             if row.version != i64::from(version) {
                 return Err(Refused::Open(OpenError::VersionDiffers {
                     reducer: name.to_owned(),
-                    stored: u32::try_from(row.version).unwrap_or(u32::MAX),
+                    stored: row.stored_version(),
                     current: version,
                 }));
             }
@@ -161,10 +186,9 @@ fn open(conn: &mut SqliteConnection, opening: &Opening<'_>) -> Result<Opened, Re
             progress::sweep(conn, name, &row.watermark)?;
         }
     }
-    let row = progress::reducer(conn, name)?.ok_or(Error::NotFound)?;
-    let partitions = progress::records(conn, name, None)?;
+    let opened = opened(conn, name)?;
     let mut cursors =
-        std::iter::once(&row.watermark).chain(partitions.iter().map(|record| &record.cursor));
+        std::iter::once(&opened.watermark).chain(opened.partitions.iter().map(|row| &row.cursor));
     let is_other = |cursor: &&Cursor| cursor.kind().is_some_and(|stored| stored != kind);
     if let Some(other) = cursors.find(is_other) {
         return Err(Refused::Open(OpenError::CursorKindDiffers {
@@ -173,9 +197,36 @@ fn open(conn: &mut SqliteConnection, opening: &Opening<'_>) -> Result<Opened, Re
             current: kind,
         }));
     }
-    let skips = skips::any(conn, name)?;
-    let progress::ReducerRow { watermark, revision, paused, .. } = row;
-    Ok(Opened { watermark, revision, partitions, skips, paused })
+    owned::check_owner(conn, opening)?;
+    owned::open(conn, opening)?;
+    Ok(opened)
+}
+
+fn reset(
+    conn: &mut SqliteConnection,
+    opening: &Opening<'_>,
+    target: &Cursor,
+) -> Result<Opened, Refused> {
+    let &Opening { reducer: name, version, ref start, .. } = opening;
+    owned::check_owner(conn, opening)?;
+    if progress::reducer(conn, name)?.is_none() {
+        progress::create(conn, name, version, start)?;
+    }
+    owned::reset(conn, opening)?;
+    progress::begin_anew(conn, name, version, start, target)?;
+    Ok(opened(conn, name)?)
+}
+
+fn opened(conn: &mut SqliteConnection, name: &str) -> QueryResult<Opened> {
+    let row = progress::reducer(conn, name)?.ok_or(Error::NotFound)?;
+    Ok(Opened {
+        watermark: row.watermark,
+        revision: row.revision,
+        partitions: progress::records(conn, name, None)?,
+        skips: skips::any(conn, name)?,
+        paused: row.paused,
+        rebuilding: row.rebuilding,
+    })
 }
 
 /// Commits on the database's writer connection, which all writers and appends of a process share.
@@ -284,6 +335,11 @@ fn apply<'w>(
     catalog: &mut Catalog,
     writes: &'w [ReducerWrite<'_>],
 ) -> Result<Plan<'w>, StepError> {
+    for write in writes {
+        for partition in write.partitions.iter().filter(|partition| partition.reset) {
+            owned::delete_partition(conn, write.reducer, partition.partition.as_str())?;
+        }
+    }
     catalog.refresh(conn)?;
     let mut planner = Planner::new(Introspect { catalog, conn });
     for partition in writes.iter().flat_map(|write| &write.partitions) {

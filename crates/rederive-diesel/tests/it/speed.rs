@@ -81,6 +81,7 @@ fn commits(
             halt: None,
             skips: Vec::new(),
             record,
+            reset: false,
         });
         let watermark = if record { &Cursor::Start } else { &cursor };
         let write = ReducerWrite {

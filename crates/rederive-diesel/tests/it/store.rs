@@ -190,7 +190,7 @@ fn a_table_that_does_not_exist_or_is_another_is_named() {
     assert_eq!(refusal(delete(&OTHER, "a".into())), "table accounts has no column named owner");
     assert_eq!(
         refusal(delete(&KEYED, 1.into())),
-        "the primary key of table accounts is (id) in the database, but (balance) in the program"
+        "table accounts has the primary key (id) in the database, but (balance) in the program"
     );
     // It may come to exist: nothing was learnt by heart.
     scratch.execute("CREATE TABLE missing (id TEXT PRIMARY KEY)");

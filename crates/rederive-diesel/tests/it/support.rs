@@ -89,6 +89,7 @@ impl Owner {
             halt: None,
             skips: Vec::new(),
             record: true,
+            reset: false,
         });
         let write = ReducerWrite {
             reducer: "test",
@@ -126,6 +127,7 @@ impl Owner {
             halt,
             skips: Vec::new(),
             record: halt.is_some() || cursor > watermark,
+            reset: false,
         };
         let write = ReducerWrite {
             reducer: "test",

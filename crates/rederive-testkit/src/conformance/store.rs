@@ -11,6 +11,7 @@ pub mod halting;
 pub mod loading;
 pub mod modifying;
 pub mod opening;
+pub mod rebuilding;
 pub mod recording;
 pub mod replacing;
 pub mod selecting;
@@ -92,6 +93,11 @@ pub trait StoreUnderTest: Send + Sync + 'static {
         &PLACES
     }
 
+    /// The database's type for bytes, in SQL.
+    fn binary(&self) -> &str {
+        "BLOB"
+    }
+
     /// What the store takes for [`TAGS`].
     fn tags(&self) -> &'static Table {
         &TAGS
@@ -163,6 +169,18 @@ pub fn all<T: StoreUnderTest>() -> Vec<Check<T>> {
         skipping::thousands_of_skips_fit_in_one_transaction,
         pausing::a_pause_is_there_when_the_reducer_is_opened_again,
         pausing::a_pause_fences_nobody,
+        rebuilding::a_reset_empties_the_tables_and_forgets_all_progress,
+        rebuilding::a_reset_leaves_alone_what_is_not_the_reducers,
+        rebuilding::a_reducer_is_rebuilding_until_the_watermark_reaches_the_target,
+        rebuilding::the_target_is_compared_as_a_cursor,
+        rebuilding::a_rebuild_with_nothing_to_do_is_over_at_once,
+        rebuilding::a_reducer_that_is_not_known_can_be_reset,
+        rebuilding::a_reset_forgets_the_kind_of_the_log,
+        rebuilding::a_table_that_the_reducer_creates_is_created_once,
+        rebuilding::a_table_of_another_reducer_is_refused,
+        rebuilding::what_is_forgotten_leaves_nothing_behind,
+        rebuilding::a_declaration_that_cannot_be_is_refused,
+        rebuilding::a_partition_can_be_reset_alone,
         changes::an_insert_makes_a_row_and_leaves_other_columns_empty,
         changes::an_insert_is_rejected_when_the_key_exists,
         changes::an_insert_new_does_nothing_when_the_key_exists,

@@ -36,6 +36,8 @@ pub enum CommitFault {
 pub struct StoreCounts {
     /// Calls of `open`.
     pub opens: usize,
+    /// Calls of `reset`.
+    pub resets: usize,
     /// Calls of `writer`.
     pub writers: usize,
     /// Commits begun, whatever became of them.
@@ -67,6 +69,7 @@ struct Shared {
 #[derive(Default)]
 struct State {
     open: Script<()>,
+    reset: Script<()>,
     writer: Script<()>,
     revision: Script<()>,
     load: Script<Option<Gate>>,
@@ -84,6 +87,12 @@ impl StoreFaults {
     pub fn fail_open(&self, times: usize) {
         let mut state = self.lock();
         (0..times).for_each(|_| state.open.push(0, ()));
+    }
+
+    /// The next `times` calls of `reset` fail.
+    pub fn fail_reset(&self, times: usize) {
+        let mut state = self.lock();
+        (0..times).for_each(|_| state.reset.push(0, ()));
     }
 
     /// The next `times` calls of `writer` fail.
@@ -185,6 +194,14 @@ impl StoreFaults {
         let scripted = state.open.next().is_some();
         let fails = scripted || state.strikes(|chaos| chaos.open);
         self.answer(state, fails, "it cannot be opened")
+    }
+
+    pub(super) fn at_reset(&self) -> Result<(), StoreError> {
+        let mut state = self.lock();
+        state.counts.resets += 1;
+        let scripted = state.reset.next().is_some();
+        let fails = scripted || state.strikes(|chaos| chaos.open);
+        self.answer(state, fails, "it cannot be reset")
     }
 
     pub(super) fn at_writer(&self) -> Result<(), StoreError> {

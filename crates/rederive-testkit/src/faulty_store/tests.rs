@@ -29,6 +29,7 @@ fn commit(writer: &mut dyn Writer, revision: Revision) -> Result<(), CommitError
         halt: None,
         skips: Vec::new(),
         record: false,
+        reset: false,
     }];
     writer.commit(&[ReducerWrite { reducer: "r", revision, watermark: &cursor, partitions }])
 }

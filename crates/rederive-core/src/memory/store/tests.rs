@@ -25,6 +25,7 @@ fn commit(store: &MemoryStore, ops: &[Op]) -> Result<(), CommitError> {
         halt: None,
         skips: Vec::new(),
         record: true,
+        reset: false,
     }];
     writer.commit(&[ReducerWrite { reducer: "r", revision, watermark: &cursor, partitions }])
 }
@@ -106,6 +107,7 @@ fn rows_ahead_of_the_watermark_tell_the_kind_of_the_log_too() {
         halt: None,
         skips: Vec::new(),
         record: true,
+        reset: false,
     }];
     let watermark = &Cursor::Start;
     writer

@@ -3,9 +3,9 @@
 #![allow(clippy::expect_used, reason = "a check fails by panicking")]
 
 use rederive_core::{
-    Change, CommitError, Cursor, CursorKind, Failure, FailureKind, Halt, Op, Opening, PartitionId,
-    PartitionWrite, ReducerWrite, Revision, Row, RowOp, Skip, SkippedBy, Store, Table, Timestamp,
-    Value, WhereOp, Writer,
+    Change, CommitError, Cursor, CursorKind, Failure, FailureKind, Halt, Op, Opened, Opening,
+    PartitionId, PartitionWrite, ReducerWrite, Revision, Row, RowOp, Skip, SkippedBy, Store, Table,
+    Timestamp, Value, WhereOp, Writer,
 };
 
 /// The owner of a reducer.
@@ -26,6 +26,7 @@ pub(super) struct Part {
     pub(super) halt: Option<Halt>,
     pub(super) skips: Vec<Skip>,
     pub(super) record: bool,
+    pub(super) reset: bool,
 }
 
 /// A partition that stands at `cursor`, with a row of its own.
@@ -38,6 +39,7 @@ pub(super) fn part(partition: impl Into<PartitionId>, cursor: impl Into<Cursor>)
         halt: None,
         skips: Vec::new(),
         record: true,
+        reset: false,
     }
 }
 
@@ -85,6 +87,7 @@ impl Part {
             halt: self.halt.as_ref(),
             skips: self.skips.iter().collect(),
             record: self.record,
+            reset: self.reset,
         }
     }
 }
@@ -97,6 +100,11 @@ impl Owner {
 
     pub(super) fn open_kind(store: &impl Store, reducer: &str, kind: CursorKind) -> Self {
         let opened = store.open(&Opening::new(reducer, 1, kind)).expect("it opens");
+        Self::of(reducer, opened, store)
+    }
+
+    /// The owner by what an opening or a reset has answered.
+    pub(super) fn of(reducer: &str, opened: Opened, store: &impl Store) -> Self {
         let writer = store.writer().expect("it gives a writer");
         let (revision, watermark) = (opened.revision, opened.watermark);
         Self { reducer: reducer.to_owned(), revision, watermark, writer }
