@@ -29,5 +29,6 @@ mod resuming;
 mod settings;
 mod sharing;
 mod stopping;
+mod supervised;
 mod viewing;
 mod waiting;

@@ -1,10 +1,11 @@
 //! [`given`]: what a reducer makes of events, in a few lines and without actors or a database.
 
-use std::sync::Arc;
+use std::{fmt::Debug, sync::Arc};
 
 use rederive_core::{
-    Engine, MemoryStore, Op, Ops, PartitionId, PartitionRecord, ReduceError, Table, Value,
+    Engine, MemoryStore, Op, Ops, PartitionId, PartitionRecord, ReduceError, States, Table, Value,
 };
+use serde::de::DeserializeOwned;
 
 use crate::{
     Given, ReadableStore,
@@ -152,6 +153,48 @@ impl<E: Send + Sync + 'static, S: ReadableStore> Scenario<E, S> {
         };
         if let Some(difference) = diff_rows(table, &expected, &self.store.rows(table)) {
             panic!("{}{difference}", self.halts_text());
+        }
+        self
+    }
+
+    /// The fold has stored this state of the partition.
+    ///
+    /// # Panics
+    /// When it has stored another one or none, with what it has stored.
+    #[track_caller]
+    pub fn then_state<T>(self, partition: impl Into<PartitionId>, expected: &T) -> Self
+    where
+        T: DeserializeOwned + PartialEq + Debug,
+    {
+        let partition = partition.into();
+        let stored: Option<T> = match self.store.state(self.engine.name(), partition.clone()) {
+            Ok(stored) => stored,
+            Err(error) => panic!("{error}"),
+        };
+        if stored.as_ref() != Some(expected) {
+            panic!(
+                "{}the state of partition {partition:?} is expected to be\n  {expected:#?}\nbut is\n  \
+                 {stored:#?}",
+                self.halts_text()
+            );
+        }
+        self
+    }
+
+    /// The fold has stored no state of the partition.
+    ///
+    /// # Panics
+    /// When it has stored one.
+    #[track_caller]
+    pub fn then_no_state(self, partition: impl Into<PartitionId>) -> Self {
+        let partition = partition.into();
+        let reducer = self.engine.name();
+        let states = match self.store.states(reducer, None, usize::MAX) {
+            Ok(states) => states,
+            Err(error) => panic!("{error}"),
+        };
+        if let Some(found) = states.iter().find(|record| record.partition == partition) {
+            panic!("partition {partition:?} is expected to have no state, but has {}", found.state);
         }
         self
     }

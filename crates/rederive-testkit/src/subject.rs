@@ -1,4 +1,4 @@
-//! [`Subject`]: what is tested, a reducer of whichever kind.
+//! [`Subject`]: what is tested, a reducer or a fold.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -6,12 +6,12 @@ use std::{
 };
 
 use rederive_core::{
-    Cursor, Engine, EventTypes, OnUndecodable, Ops, PartitionEngine, PartitionId, Partitions,
-    Recorded, ReduceError, Reducer, Reduction, Stateless, Undecodable,
+    Cursor, Engine, EventTypes, Fold, Folded, OnUndecodable, Ops, PartitionEngine, PartitionId,
+    Partitions, Recorded, ReduceError, Reducer, Reduction, Stateless, Undecodable,
 };
 
-/// What is tested: a [`Reducer`], by value, behind an `Arc` or as a constant (`&Accounts`), or any
-/// [`Engine`]. `Kind` tells these apart and is always inferred.
+/// What is tested: a [`Reducer`], by value, behind an `Arc` or as a constant (`&Accounts`); a
+/// [`Fold`], by itself or [`Folded`]; or any [`Engine`]. `Kind` tells these apart and is inferred.
 pub trait Subject<Kind> {
     /// The type of the events.
     type Event: Send + Sync + 'static;
@@ -31,6 +31,12 @@ pub mod kind {
     /// A reducer that is shared.
     #[derive(Debug)]
     pub struct Shared;
+    /// A fold whose states are stored as JSON.
+    #[derive(Debug)]
+    pub struct Fold;
+    /// A fold with the form of its states.
+    #[derive(Debug)]
+    pub struct Folded;
     /// An engine.
     #[derive(Debug)]
     pub struct Engine;
@@ -57,6 +63,25 @@ impl<R: Reducer> Subject<kind::Constant> for &'static R {
 
     fn engine(self) -> Arc<dyn Engine<Event = R::Event>> {
         Arc::new(Stateless::new(Arc::new(Constant(self))))
+    }
+}
+
+impl<F: Fold> Subject<kind::Fold> for F
+where
+    Folded<F>: From<F>,
+{
+    type Event = F::Event;
+
+    fn engine(self) -> Arc<dyn Engine<Event = F::Event>> {
+        Arc::new(Folded::from(self))
+    }
+}
+
+impl<F: Fold> Subject<kind::Folded> for Folded<F> {
+    type Event = F::Event;
+
+    fn engine(self) -> Arc<dyn Engine<Event = F::Event>> {
+        Arc::new(self)
     }
 }
 

@@ -4,6 +4,8 @@ mod builder;
 mod handle;
 mod home;
 pub mod prelude;
+#[cfg(feature = "testing")]
+pub mod testing;
 
 pub use builder::{Rederive, StartError};
 pub use handle::Handle;

@@ -1,9 +1,10 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use rederive_core::{
-    Change, ColumnKind, CustomOp, MemoryStore, Op, Ops, Partitions, Recorded, ReduceError, Reducer,
-    Table, Timestamp, error::panic_message,
+    Change, ColumnKind, CustomOp, Fold, MemoryStore, Op, Ops, Partitions, Recorded, ReduceError,
+    Reducer, Table, Timestamp, error::panic_message,
 };
+use serde::{Deserialize, Serialize};
 
 use super::*;
 use crate::{readable, rows};
@@ -168,4 +169,79 @@ fn a_scenario_runs_on_any_store_whose_rows_can_be_read() {
     given_on(store, &Accounts, [Opened("a")])
         .when([Deposited("a", 3)])
         .then_rows(&ACCOUNTS, rows![["a", 3]]);
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+struct Tally {
+    sum: i64,
+    events: u32,
+}
+
+/// Sums up accounts; what is withdrawn must be there.
+struct Tallies;
+
+impl Fold for Tallies {
+    type Event = Event;
+    type State = Tally;
+
+    fn name(&self) -> &str {
+        "tallies"
+    }
+
+    fn partition(&self, event: &Event) -> Partitions {
+        Accounts.partition(event)
+    }
+
+    fn fold(
+        &self,
+        tally: &mut Tally,
+        event: &Recorded<Event>,
+        _: &PartitionId,
+    ) -> Result<(), ReduceError> {
+        tally.events += 1;
+        match event.data {
+            Deposited(_, by) => tally.sum += by,
+            Withdrawn(_, by) if by > tally.sum => return Err(ReduceError::new("overdrawn")),
+            Withdrawn(_, by) => tally.sum -= by,
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn is_removed(&self, tally: &Tally) -> bool {
+        tally.events > 4
+    }
+}
+
+#[test]
+fn a_fold_has_the_state_that_is_expected() {
+    given(Tallies, [Deposited("a", 5)])
+        .then_state("a", &Tally { sum: 5, events: 1 })
+        .then_no_state("b")
+        .when([Withdrawn("a", 9), Deposited("b", 1)])
+        .then_halted("a", "overdrawn")
+        .then_state("a", &Tally { sum: 5, events: 1 })
+        .when([Deposited("b", 1), Deposited("b", 1), Deposited("b", 1), Deposited("b", 1)])
+        .then_no_state("b");
+    let said = failure(|| {
+        drop(given(Tallies, [Deposited("a", 5)]).then_state("a", &Tally { sum: 6, events: 1 }));
+    });
+    assert!(said.contains("sum: 6") && said.contains("sum: 5"), "{said}");
+    let said = failure(|| drop(given(Tallies, [Deposited("a", 5)]).then_no_state("a")));
+    assert!(said.contains("\"sum\":5"), "{said}");
+}
+
+#[test]
+fn a_fold_has_every_property() {
+    let events = [
+        Deposited("a", 5),
+        Deposited("b", 6),
+        Withdrawn("a", 3),
+        Moved("a", "b"),
+        Withdrawn("b", 100),
+        Deposited("a", 1),
+        Deposited("b", 2),
+        Deposited("c", 2),
+    ];
+    crate::properties::exercise(Tallies, events);
 }
