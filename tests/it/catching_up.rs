@@ -2,13 +2,15 @@
 
 use std::time::Duration;
 
-use rederive::{Await, Cursor, Notice};
+use diesel::RunQueryDsl as _;
+use rederive::{Await, Cursor, Notice, Rederive, diesel::Database};
+use rederive_testkit::{Gate, LogFault};
 
 use crate::fixture::{
     PATIENCE, World,
-    bank::Event,
+    bank::{Accounts, Event},
     notices::{caught_up, stored},
-    on_every_store, status,
+    on_every_store, quiet, status,
 };
 
 on_every_store!(
@@ -18,6 +20,8 @@ on_every_store!(
     a_long_stretch_of_irrelevant_events_is_passed_within_a_small_window,
     polling_finds_events_when_no_wake_up_comes,
     a_wait_until_caught_up_needs_neither_wake_up_nor_poll,
+    a_wait_until_caught_up_counts_what_was_appended_just_before,
+    a_wait_until_caught_up_counts_what_was_appended_while_a_read_is_under_way,
     wake_ups_without_news_do_no_harm,
     an_empty_log_is_caught_up_with_at_once,
 );
@@ -119,6 +123,67 @@ async fn a_wait_until_caught_up_needs_neither_wake_up_nor_poll(world: World) {
     world.append([Event::opened("a"), Event::opened("b")]);
     handle.wait(Await::caught_up("accounts")).await.expect("caught up");
     world.check();
+    handle.stop().await;
+}
+
+async fn a_wait_until_caught_up_counts_what_was_appended_just_before(world: World) {
+    // Whether or not its wake-up is still queued, on its way or lost.
+    let world = world.with(|config| config.slice = 2);
+    let handle = world.start().await;
+    for round in 0..60 {
+        if round == 30 {
+            world.log_faults().drop_wake_ups();
+        }
+        let ids: Vec<_> = (0..round % 4 + 1).map(|number| format!("{round}-{number}")).collect();
+        world.append(ids.iter().map(|id| Event::opened(id)));
+        handle.wait(Await::caught_up("accounts")).await.expect("caught up");
+        let rows = world.rows();
+        assert!(ids.iter().all(|id| rows.contains_key(id)), "round {round}: {ids:?}");
+    }
+    handle.stop().await;
+}
+
+async fn a_wait_until_caught_up_counts_what_was_appended_while_a_read_is_under_way(world: World) {
+    let handle = world.start().await;
+    world.probe.notified(caught_up, PATIENCE).await;
+    let gate = Gate::closed();
+    world.log_faults().on_fetch(LogFault::Stall(gate.clone()));
+    world.append([Event::opened("a")]);
+    gate.wait_for_arrivals(1, PATIENCE);
+    // Wake-ups queue up behind the read, and the first wait is asked for before the second.
+    world.append([Event::opened("b")]);
+    let first = handle.supervisor().send(Await::caught_up("accounts"));
+    world.append([Event::opened("c")]);
+    let second = handle.supervisor().send(Await::caught_up("accounts"));
+    gate.open();
+    first.await.expect("it lives").expect("caught up");
+    assert!(world.rows().contains_key("b"));
+    second.await.expect("it lives").expect("caught up");
+    assert_eq!(world.rows().len(), 3);
+    handle.stop().await;
+}
+
+/// Another process has a connection of its own and wakes nobody here.
+#[actix_rt::test]
+async fn a_wait_until_caught_up_counts_what_another_process_appended_before() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let open = || Database::open(folder.path().join("bank.db")).expect("it can be opened");
+    let (db, elsewhere) = (open(), open());
+    let create = "CREATE TABLE accounts (id TEXT PRIMARY KEY NOT NULL, balance INTEGER NOT NULL,
+        changes INTEGER NOT NULL, last INTEGER) STRICT";
+    db.write(|conn| diesel::sql_query(create).execute(conn)).expect("it can be created");
+    let rederive = Rederive::new(db.event_log()).config(quiet());
+    let handle = rederive.register(Accounts::new(), db.store()).start().await.expect("it starts");
+    for round in 1..=20 {
+        let event = Event::opened(&round.to_string());
+        elsewhere.event_log().append(vec![event]).await.expect("appended");
+        handle.wait(Await::caught_up("accounts")).await.expect("caught up");
+        let rows = db.read(|conn| {
+            diesel::dsl::sql::<diesel::sql_types::BigInt>("SELECT count(*) FROM accounts")
+                .get_result::<i64>(conn)
+        });
+        assert_eq!(rows.expect("it can be read"), round);
+    }
     handle.stop().await;
 }
 

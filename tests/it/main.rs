@@ -32,3 +32,6 @@ mod stopping;
 mod supervised;
 mod viewing;
 mod waiting;
+mod waiting_elsewhere;
+mod waiting_together;
+mod watching;

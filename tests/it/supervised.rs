@@ -91,7 +91,7 @@ fn events() -> Vec<Event> {
 
 #[test]
 fn every_property_can_be_had_on_sqlite() {
-    properties::incremental_equals_rebuild_on(on_sqlite, Accounts::new(), &events());
+    properties::incremental_equals_rebuild_on(on_sqlite, Accounts::new(), events());
     properties::crash_at_every_commit_on(on_sqlite, Accounts::new(), &events()[..6]);
 }
 

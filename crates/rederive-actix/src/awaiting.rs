@@ -1,7 +1,7 @@
 //! [`Await`]: waiting until events have taken effect.
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeMap, HashMap},
     fmt,
     future::{Future, poll_fn},
     pin::Pin,
@@ -96,6 +96,44 @@ pub struct Awaited {
     pub replies: Vec<Reply>,
 }
 
+impl Awaited {
+    /// The replies of each reducer that was asked, by its name: of each in the order of the events.
+    ///
+    /// ```
+    /// # use rederive_actix::{Awaited, Outcome};
+    /// # fn example(awaited: &Awaited) {
+    /// for (reducer, replies) in awaited.by_reducer() {
+    ///     let done = replies.iter().filter(|reply| reply.outcome == Outcome::Done).count();
+    ///     println!("{reducer}: {done} of {} done", replies.len());
+    /// }
+    /// # }
+    /// # example(&Awaited::default());
+    /// ```
+    pub fn by_reducer(&self) -> BTreeMap<&str, Vec<&Reply>> {
+        let mut by_reducer: BTreeMap<&str, Vec<&Reply>> = BTreeMap::new();
+        for reply in &self.replies {
+            by_reducer.entry(&reply.reducer).or_default().push(reply);
+        }
+        by_reducer
+    }
+
+    /// What became of this event for this reducer; `None` when that was not asked for.
+    pub fn outcome(&self, reducer: &str, cursor: &Cursor) -> Option<&Outcome> {
+        self.find(reducer, Some(cursor))
+    }
+
+    /// Whether this reducer caught up, in answer to [`Await::caught_up`]; `None` when that was not
+    /// asked for.
+    pub fn caught_up(&self, reducer: &str) -> Option<&Outcome> {
+        self.find(reducer, None)
+    }
+
+    fn find(&self, reducer: &str, cursor: Option<&Cursor>) -> Option<&Outcome> {
+        let wanted = |reply: &&Reply| reply.reducer == reducer && reply.cursor.as_ref() == cursor;
+        self.replies.iter().find(wanted).map(|reply| &reply.outcome)
+    }
+}
+
 /// What became of one event for one reducer.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Reply {
@@ -129,6 +167,14 @@ pub enum AwaitError {
 }
 
 impl AwaitError {
+    /// The replies, as far as there are any: an await that failed may have been done in part.
+    pub fn awaited(&self) -> Option<&Awaited> {
+        match self {
+            AwaitError::UnknownReducer { .. } | AwaitError::Stopped => None,
+            AwaitError::Incomplete(awaited) => Some(awaited),
+        }
+    }
+
     /// True when only time was lacking: asking again may succeed.
     pub fn is_timeout(&self) -> bool {
         match self {

@@ -11,7 +11,7 @@ use std::{
 
 use actix::{Actor, ActorContext, Addr, AsyncContext, Context, Handler, Recipient, Running};
 use rederive_core::{
-    Cursor, EventLog, LogError, Notice, ReadError, Slice, Wake, error::panic_message,
+    Cursor, Entry, EventLog, LogError, Notice, ReadError, Slice, Wake, error::panic_message,
 };
 
 use crate::{
@@ -20,9 +20,10 @@ use crate::{
     health::Health,
     message::{
         Abort, ActorEnded, Fetch, Fetched, Find, Follow, Found, Head, HeadIs, NewEvents, Stop,
-        Woken,
+        Survey, Woken,
     },
     observe::Observers,
+    status::Surveyed,
     worker::{Place, Worker},
 };
 
@@ -59,6 +60,7 @@ enum Request<E: Send + Sync + 'static> {
     Fetch(Fetch<E>),
     Find(Find<E>),
     Head(Head),
+    Survey(Survey),
     Poll,
 }
 
@@ -67,6 +69,7 @@ enum Answer<E> {
     /// A slice with what stands at the cursor: so that events are held in one way only.
     Event(Option<Slice<E>>),
     Head(Cursor),
+    Survey(Surveyed),
 }
 
 struct Recent<E> {
@@ -130,6 +133,7 @@ impl<E: Send + Sync + 'static> EventLogActor<E> {
                 Request::Find(find) if let Some(slice) = self.recent_with(&find.cursor) => {
                     find.reply.do_send(Found { cursor: find.cursor, slice: Some(slice) });
                 }
+                Request::Survey(survey) if survey.reply.is_closed() => {}
                 request => self.read(request, ctx),
             }
         }
@@ -159,6 +163,7 @@ impl<E: Send + Sync + 'static> EventLogActor<E> {
                 Request::Fetch(fetch) => log.fetch(&fetch.after, limit).map(Answer::Slice),
                 Request::Find(find) => found(&*log, &find.cursor).map(Answer::Event),
                 Request::Head(_) | Request::Poll => log.head().map(Answer::Head),
+                Request::Survey(asked) => survey(&*log, asked).map(Answer::Survey),
             }));
             let answer = answer.unwrap_or_else(|payload| {
                 Err(LogError::new(format!("it panicked: {}", panic_message(&*payload))))
@@ -183,6 +188,10 @@ impl<E: Send + Sync + 'static> EventLogActor<E> {
             }
             (Request::Find(find), Answer::Event(slice)) => {
                 find.reply.do_send(Found { cursor: find.cursor, slice: slice.map(Arc::new) });
+            }
+            (Request::Survey(survey), Answer::Survey(surveyed)) => {
+                // Whoever asked for a status may have given up.
+                let _ = survey.reply.send(surveyed);
             }
             (Request::Head(Head(reply)), Answer::Head(head)) => reply.do_send(HeadIs(head)),
             (Request::Poll, Answer::Head(head)) if head > self.seen => {
@@ -226,6 +235,30 @@ fn found<E: Send + Sync + 'static>(
         Err(ReadError::Log(error)) => return Err(error),
     }
     Ok(Some(slice))
+}
+
+/// Looks at the end of the log, as cheaply as can be.
+fn survey<E: Send + Sync + 'static>(
+    log: &dyn EventLog<Event = E>,
+    Survey { after, oldest, .. }: &Survey,
+) -> Result<Surveyed, LogError> {
+    let head = log.head()?;
+    if head <= *after {
+        return Ok(Surveyed { head, events: 0, oldest: Some(None) });
+    }
+    let events = log.count(after)?.max(1);
+    let oldest = match oldest {
+        Some(time) => Some(Some(*time)),
+        None => {
+            let slice = log.fetch(after, 1)?;
+            match slice.entries(after).next() {
+                Some(Entry::Event(_, event)) => Some(Some(event.time)),
+                Some(Entry::Undecodable(..)) => None,
+                None => Some(None),
+            }
+        }
+    };
+    Ok(Surveyed { head, events, oldest })
 }
 
 /// What the log calls: sends one [`Woken`] until that has been handled, however often it is called.
@@ -310,6 +343,19 @@ impl<E: Send + Sync + 'static> Handler<Head> for EventLogActor<E> {
     }
 }
 
+impl<E: Send + Sync + 'static> Handler<Survey> for EventLogActor<E> {
+    type Result = ();
+
+    fn handle(&mut self, survey: Survey, ctx: &mut Context<Self>) {
+        // So that those who gave up do not pile up while the log does not answer.
+        self.queue.retain(|request| match request {
+            Request::Survey(before) => !before.reply.is_closed(),
+            _ => true,
+        });
+        self.ask(Request::Survey(survey), ctx);
+    }
+}
+
 impl<E: Send + Sync + 'static> Handler<Read<E>> for EventLogActor<E> {
     type Result = ();
 
@@ -321,6 +367,8 @@ impl<E: Send + Sync + 'static> Handler<Read<E>> for EventLogActor<E> {
                 self.health.set(None);
                 self.answer(read.request, read.wakes, answer);
             }
+            // Only a question: whether the log can be read is found out by those who need it.
+            Err(_) if matches!(read.request, Request::Survey(_)) => self.reading = false,
             Err(error) => {
                 self.attempts += 1;
                 let delay = self.config.backoff(self.attempts);

@@ -8,11 +8,13 @@ use std::sync::{Arc, atomic::AtomicBool};
 use actix::{Message, Recipient};
 use rederive_core::{
     Backoff, Cursor, Delivery, Group, Next, OpenError, Opened, OwnedTable, PartitionId, Rejection,
-    Settled, SkipRecord, Slice, Store, StoreError, StoredRow, Value,
+    Settled, SkipRecord, Slice, Store, StoreError, StoredRow, Timestamp, Value,
 };
 use tokio::sync::oneshot;
 
-use crate::{ownership::Ownership, pause::PauseError, repair::RepairError, waiter::Waiter};
+use crate::{
+    ownership::Ownership, pause::PauseError, repair::RepairError, status::Surveyed, waiter::Waiter,
+};
 
 macro_rules! messages {
     ($($(#[$doc:meta])* $name:ident $(<$e:ident>)?;)*) => {$(
@@ -92,6 +94,15 @@ pub(crate) struct Loaded(pub(crate) Result<Vec<Option<Vec<Value>>>, StoreError>)
 
 /// dispatcher → partition dispatcher: the row that you want, if there is one.
 pub(crate) struct StateLoaded(pub(crate) Option<Vec<Value>>);
+
+/// dispatcher → event log: how much comes after a low watermark? For a status: the answer is wanted
+/// only as long as somebody waits for it, and not at all when the log cannot be read.
+pub(crate) struct Survey {
+    pub(crate) after: Cursor,
+    /// When the first event after that was recorded, if that is known.
+    pub(crate) oldest: Option<Timestamp>,
+    pub(crate) reply: oneshot::Sender<Surveyed>,
+}
 
 /// dispatcher → partition dispatcher: events to reduce.
 pub(crate) struct Deliver<E>(pub(crate) Delivery<E>);
@@ -232,7 +243,7 @@ pub(crate) struct ActorStopped(pub(crate) ActorKind);
 pub(crate) struct Abort;
 
 messages! {
-    Open; OpenDone; Follow; Woken; NewEvents; Fetch<E>; Fetched<E>; Find<E>; Found<E>; Head; HeadIs;
+    Open; OpenDone; Follow; Woken; NewEvents; Fetch<E>; Fetched<E>; Find<E>; Found<E>; Head; HeadIs; Survey;
     Load; Loaded; StateLoaded; Deliver<E>; Wait; Reduced; Retrying; Ask; SkipsFound; SetPaused; PauseNoted; Commit; Committed; Answer; Recover; Passivate; PartitionEnded; ActorEnded;
     WaitFor; RepairPartition; Hurry; Stop; ActorStopped; Abort;
 }

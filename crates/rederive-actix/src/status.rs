@@ -1,7 +1,10 @@
 //! [`ReducerStatus`]: how a reducer is doing.
 
+use std::time::{Duration, Instant};
+
 use actix::Message;
-use rederive_core::{Blocked, Cursor};
+use rederive_core::{Blocked, Cursor, Timestamp};
+use tokio::{sync::oneshot, time::timeout_at};
 
 pub use crate::health::Delay;
 
@@ -19,6 +22,16 @@ pub struct ReducerStatus {
     pub position: Cursor,
     /// Every event up to here is settled: committed, ignored, or held by a halted partition.
     pub watermark: Cursor,
+    /// The newest event of the log; `None` when the log did not say so in time.
+    pub head: Option<Cursor>,
+    /// How far the reducer is behind the log; `None` when the log did not say so in time, or when it
+    /// is not known yet where the reducer stands.
+    pub lag: Option<Lag>,
+    /// How many events of the log were settled per second, over the last ten seconds or since the
+    /// start if that is less ago. Events count once, whatever the number of their partitions and
+    /// whether or not they concern the reducer, and when the slice that they were read with is
+    /// settled as a whole: slices are [`Config::slice`](crate::Config::slice) events at most.
+    pub rate: f64,
     /// How many deliveries (one per event and partition) are not settled.
     pub in_flight: usize,
     /// How many partitions have an actor.
@@ -31,6 +44,20 @@ pub struct ReducerStatus {
     pub store_delay: Option<Delay>,
     /// The log cannot be read at the moment and is tried again.
     pub log_delay: Option<Delay>,
+}
+
+/// How far a reducer is behind its log.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Lag {
+    /// How many events the log holds after the low watermark, as
+    /// [`EventLog::count`](rederive_core::EventLog::count) tells: a close guess. The watermark is
+    /// conservative, so some of them may be settled already; and those that do not concern the
+    /// reducer count as well.
+    pub events: u64,
+    /// How long ago the first event after the low watermark was recorded: zero when there is none,
+    /// and when its time is in the future, as clocks differ. `None` when it cannot be decoded.
+    pub age: Option<Duration>,
 }
 
 /// What a reducer is doing.
@@ -57,5 +84,68 @@ pub enum Activity {
 pub(crate) struct Report;
 
 impl Message for Report {
-    type Result = ReducerStatus;
+    type Result = Reported;
+}
+
+/// dispatcher → supervisor.
+pub(crate) struct Reported {
+    pub(crate) status: ReducerStatus,
+    /// What the log has been asked for; `None` when it would not answer.
+    pub(crate) survey: Option<oneshot::Receiver<Surveyed>>,
+}
+
+/// What the log says of its end, as seen from a low watermark.
+pub(crate) struct Surveyed {
+    pub(crate) head: Cursor,
+    pub(crate) events: u64,
+    /// When the first event after the watermark was recorded; `Some(None)` when there is none.
+    pub(crate) oldest: Option<Option<Timestamp>>,
+}
+
+/// How long a status waits for a log.
+pub(crate) const SURVEY_TIME: Duration = Duration::from_secs(1);
+
+impl Reported {
+    /// Waits for the log, but not for long: what it has not said by then is left open.
+    pub(crate) async fn complete(
+        self,
+        deadline: Instant,
+        now: impl FnOnce() -> Timestamp,
+    ) -> ReducerStatus {
+        let Self { mut status, survey } = self;
+        let Some(survey) = survey else { return status };
+        if let Ok(Ok(surveyed)) = timeout_at(deadline.into(), survey).await {
+            let now = now();
+            status.lag = Some(Lag { events: surveyed.events, age: surveyed.age(now) });
+            status.head = Some(surveyed.head);
+        }
+        status
+    }
+}
+
+impl Surveyed {
+    fn age(&self, now: Timestamp) -> Option<Duration> {
+        let oldest = self.oldest?.unwrap_or(now);
+        let micros = now.as_micros().saturating_sub(oldest.as_micros());
+        Some(Duration::from_micros(u64::try_from(micros).unwrap_or(0)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_age_is_that_of_the_oldest_unsettled_event() {
+        let surveyed = |oldest| Surveyed { head: Cursor::from(9), events: 3, oldest };
+        let now = Timestamp::from_micros(5_000_000);
+        let age = |oldest| surveyed(oldest).age(now);
+        assert_eq!(
+            age(Some(Some(Timestamp::from_micros(1_500_000)))),
+            Some(Duration::from_millis(3500))
+        );
+        assert_eq!(age(Some(None)), Some(Duration::ZERO));
+        assert_eq!(age(Some(Some(Timestamp::from_micros(6_000_000)))), Some(Duration::ZERO));
+        assert_eq!(age(None), None);
+    }
 }

@@ -3,7 +3,7 @@
 use std::{
     collections::{HashMap, HashSet, hash_map::Entry},
     sync::Arc,
-    time::{Duration, Instant},
+    time::{Duration, Instant, SystemTime},
 };
 
 use actix::{
@@ -23,7 +23,7 @@ use crate::{
     persistence::Persistence,
     ready::Ready,
     registration::{DispatcherActor, LogActor, PersistenceActor, Registration, Shared},
-    status::{ReducerStatus, Report},
+    status::{ReducerStatus, Report, SURVEY_TIME},
     worker::Place,
 };
 
@@ -339,10 +339,16 @@ impl Handler<Status> for Supervisor {
         let dispatchers = self.dispatchers.values();
         let reports: Vec<_> = dispatchers.map(|child| child.actor.report.clone()).collect();
         Box::pin(async move {
-            let mut statuses = Vec::with_capacity(reports.len());
+            let mut reported = Vec::with_capacity(reports.len());
             for report in reports {
                 // One that has just died is being replaced and missing this once.
-                statuses.extend(report.send(Report).await.ok());
+                reported.extend(report.send(Report).await.ok());
+            }
+            // All logs have been asked by now, so that this takes as long as the slowest of them.
+            let deadline = Instant::now() + SURVEY_TIME;
+            let mut statuses = Vec::with_capacity(reported.len());
+            for reported in reported {
+                statuses.push(reported.complete(deadline, || SystemTime::now().into()).await);
             }
             statuses.sort_by(|a: &ReducerStatus, b| a.reducer.cmp(&b.reducer));
             statuses

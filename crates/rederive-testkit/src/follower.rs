@@ -127,7 +127,13 @@ impl<'f, E: Send + Sync + 'static, S: Store> Follower<'f, E, S> {
                     state.load(rows.into_iter().next().flatten());
                 }
                 let next = state.next(limit, Timestamp::default);
-                let more = matches!(next, Next::Settled(_));
+                // Nobody waits for the clock here: an event that is to be tried again later is tried
+                // again at once.
+                let backoff = state.take_backoff();
+                let more = matches!(next, Next::Settled(_)) || backoff.is_some();
+                if let Some(backoff) = backoff {
+                    state.resume(backoff.number);
+                }
                 self.take(next);
                 if !more {
                     break;

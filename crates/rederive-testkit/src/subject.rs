@@ -6,8 +6,9 @@ use std::{
 };
 
 use rederive_core::{
-    Cursor, Engine, EventTypes, Fold, Folded, OnUndecodable, Ops, PartitionEngine, PartitionId,
-    Partitions, Recorded, ReduceError, Reducer, Reduction, Stateless, Undecodable,
+    Cursor, Engine, EventTypes, Failure, Fold, Folded, OnFailure, OnUndecodable, Ops,
+    PartitionEngine, PartitionId, Partitions, Recorded, ReduceError, Reducer, Reduction, Stateless,
+    Undecodable,
 };
 
 /// What is tested: a [`Reducer`], by value, behind an `Arc` or as a constant (`&Accounts`); a
@@ -154,5 +155,9 @@ impl<R: Reducer> Reducer for Constant<R> {
 
     fn reduce(&self, event: &Recorded<R::Event>, ops: &mut Ops) -> Result<(), ReduceError> {
         self.0.reduce(event, ops)
+    }
+
+    fn on_failure(&self, event: &Recorded<R::Event>, failure: &Failure, attempt: u32) -> OnFailure {
+        self.0.on_failure(event, failure, attempt)
     }
 }

@@ -14,8 +14,8 @@ pub use handle::Handle;
 pub use rederive_actix::chaos;
 #[doc(inline)]
 pub use rederive_actix::{
-    Activity, Await, AwaitError, Awaited, Changes, Config, Delay, ListError, ListHalted, ListSkips,
-    LogObserver, Outcome, Pause, PauseError, ReducerStatus, RegisterError, Registration,
+    Activity, Await, AwaitError, Awaited, Changes, Config, Delay, Lag, ListError, ListHalted,
+    ListSkips, LogObserver, Outcome, Pause, PauseError, ReducerStatus, RegisterError, Registration,
     RepairError, Reply, RetriedAll, Retry, RetryAll, Shutdown, SkipEvent, Status, Supervisor, View,
     ViewChange,
 };

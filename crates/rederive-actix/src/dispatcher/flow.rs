@@ -1,8 +1,10 @@
 //! [`Flow`]: how far a reducer has read and settled its log, and whether it may read on.
 
-use std::{collections::BTreeMap, ops::Range, sync::Arc};
+use std::{collections::BTreeMap, ops::Range, sync::Arc, time::Instant};
 
-use rederive_core::{Cursor, Settles, Slice, Watermark};
+use rederive_core::{Cursor, Entry, Settles, Slice, Timestamp, Watermark};
+
+use super::rate::Rate;
 
 /// The reading side of a dispatcher: position, low watermark, unfinished slices and the window.
 pub(super) struct Flow<E> {
@@ -19,6 +21,8 @@ pub(super) struct Flow<E> {
     pub(super) fetching: bool,
     /// The last read reached the end of the log.
     pub(super) at_head: bool,
+    /// How many events are settled per second.
+    pub(super) rate: Rate,
 }
 
 /// A slice and which of its events were dispatched: it may begin before the place that we had come
@@ -39,6 +43,7 @@ impl<E> Flow<E> {
             window,
             fetching: false,
             at_head: false,
+            rate: Rate::new(Instant::now()),
         }
     }
 
@@ -65,6 +70,8 @@ impl<E> Flow<E> {
             self.unsettled += deliveries;
             self.pinned += dispatched.slice.events.len();
             self.slices.insert(number, dispatched);
+        } else {
+            self.rate.count(dispatched.events.len(), Instant::now());
         }
         number
     }
@@ -77,7 +84,18 @@ impl<E> Flow<E> {
                 && let Some(dispatched) = self.slices.remove(number)
             {
                 self.pinned = self.pinned.saturating_sub(dispatched.slice.events.len());
+                self.rate.count(dispatched.events.len(), Instant::now());
             }
+        }
+    }
+
+    /// When the first event after the low watermark was recorded, if it is one that was dispatched
+    /// and could be decoded.
+    pub(super) fn oldest(&self) -> Option<Timestamp> {
+        let (_, first) = self.slices.first_key_value()?;
+        match first.slice.entries(self.watermark.cursor()).next()? {
+            Entry::Event(_, event) => Some(event.time),
+            Entry::Undecodable(..) => None,
         }
     }
 

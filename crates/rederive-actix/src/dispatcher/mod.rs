@@ -3,6 +3,7 @@
 mod dispatch;
 mod flow;
 mod group;
+mod rate;
 mod load;
 mod pause;
 mod recover;

@@ -1,9 +1,15 @@
 //! What a dispatcher says of itself.
 
+use std::time::Instant;
+
 use actix::{Context, Handler, MessageResult};
+use tokio::sync::oneshot;
 
 use super::{Dispatcher, Phase};
-use crate::status::{Activity, ReducerStatus, Report};
+use crate::{
+    message::Survey,
+    status::{Activity, ReducerStatus, Report, Reported},
+};
 
 impl<E: Send + Sync + 'static> Handler<Report> for Dispatcher<E> {
     type Result = MessageResult<Report>;
@@ -19,18 +25,31 @@ impl<E: Send + Sync + 'static> Handler<Report> for Dispatcher<E> {
             Phase::Fenced => Activity::Fenced,
             Phase::Stopping(_) => Activity::Stopping,
         };
-        MessageResult(ReducerStatus {
+        let log_delay = self.links.log_health.get();
+        // Before it was opened, the watermark says nothing; a log that is away would not answer.
+        let asks = !matches!(self.phase, Phase::Opening) && log_delay.is_none();
+        let survey = asks.then(|| {
+            let (reply, surveyed) = oneshot::channel();
+            let after = self.flow.watermark.cursor().clone();
+            self.links.log_actor.do_send(Survey { after, oldest: self.flow.oldest(), reply });
+            surveyed
+        });
+        let status = ReducerStatus {
             reducer: self.links.name.to_string(),
             version: self.links.version,
             activity,
             position: self.flow.position.clone(),
             watermark: self.flow.watermark.cursor().clone(),
+            head: None,
+            lag: None,
+            rate: self.flow.rate.per_second(Instant::now()),
             in_flight: self.flow.unsettled(),
             active_partitions: self.routes.active(),
             halted_partitions: self.routes.halted(),
             retrying_partitions: self.routes.retrying(),
             store_delay: self.links.store_health.get(),
-            log_delay: self.links.log_health.get(),
-        })
+            log_delay,
+        };
+        MessageResult(Reported { status, survey })
     }
 }

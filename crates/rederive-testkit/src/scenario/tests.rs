@@ -1,8 +1,11 @@
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::atomic::{AtomicU32, Ordering},
+};
 
 use rederive_core::{
-    Change, ColumnKind, CustomOp, Fold, MemoryStore, Op, Ops, Partitions, Recorded, ReduceError,
-    Reducer, Table, Timestamp, error::panic_message,
+    Change, ColumnKind, CustomOp, Failure, Fold, MemoryStore, OnFailure, Op, Ops, Partitions,
+    Recorded, ReduceError, Reducer, Table, Timestamp, error::panic_message,
 };
 use serde::{Deserialize, Serialize};
 
@@ -244,4 +247,39 @@ fn a_fold_has_every_property() {
         Deposited("c", 2),
     ];
     crate::properties::exercise(Tallies, events);
+}
+
+/// Tries an event again three times, then skips it.
+struct Patient(AtomicU32);
+
+impl Reducer for Patient {
+    type Event = Event;
+
+    fn name(&self) -> &str {
+        "patient"
+    }
+
+    fn partition(&self, event: &Event) -> Partitions {
+        Accounts.partition(event)
+    }
+
+    fn reduce(&self, event: &Recorded<Event>, ops: &mut Ops) -> Result<(), ReduceError> {
+        if matches!(event.data, Withdrawn(..)) {
+            self.0.fetch_add(1, Ordering::Relaxed);
+        }
+        Accounts.reduce(event, ops)
+    }
+
+    fn on_failure(&self, _: &Recorded<Event>, _: &Failure, attempt: u32) -> OnFailure {
+        OnFailure::retry(attempt, 3).unwrap_or(OnFailure::Skip)
+    }
+}
+
+#[test]
+fn a_failure_policy_is_followed_without_waiting_for_its_pauses() {
+    static PATIENT: Patient = Patient(AtomicU32::new(0));
+    given(&PATIENT, [Opened("a"), Withdrawn("a", 1000), Deposited("a", 2)])
+        .then_nothing_halted()
+        .then_rows(&ACCOUNTS, rows![["a", 2]]);
+    assert_eq!(PATIENT.0.load(Ordering::Relaxed), 4);
 }
