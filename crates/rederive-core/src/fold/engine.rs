@@ -201,6 +201,10 @@ impl<F: Fold> PartitionEngine<F::Event> for FoldEngine<F> {
         failure: &Failure,
         attempt: u32,
     ) -> Result<OnFailure, String> {
+        if failure.kind == FailureKind::State {
+            // Not the event's fault, and the next ones would fail as well.
+            return Ok(OnFailure::Halt);
+        }
         catch_unwind(AssertUnwindSafe(|| self.inner.fold.on_failure(event, failure, attempt)))
             .map_err(|payload| panic_message(&*payload))
     }

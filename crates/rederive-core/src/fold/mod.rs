@@ -124,7 +124,8 @@ pub trait Fold: Send + Sync + 'static {
         OnUndecodable::Block
     }
 
-    /// As [`Reducer::on_failure`](crate::Reducer::on_failure).
+    /// As [`Reducer::on_failure`](crate::Reducer::on_failure). Not asked when the stored state cannot
+    /// be used, which is no event's fault: that halts.
     fn on_failure(
         &self,
         event: &Recorded<Self::Event>,
@@ -159,3 +160,6 @@ pub trait Fold: Send + Sync + 'static {
         false
     }
 }
+
+#[cfg(test)]
+mod tests;
