@@ -29,6 +29,7 @@ on_every_store!(
     a_state_from_the_future_halts_its_partition,
     a_repair_goes_on_from_the_stored_state,
     a_repair_survives_rejections_among_the_held_events,
+    a_repair_is_not_over_before_every_part_of_its_last_batch_is_stored,
     a_store_that_cannot_be_read_is_waited_for,
     a_stop_does_not_wait_for_a_store_that_cannot_be_read,
     what_is_wanted_at_once_is_loaded_at_once,
@@ -282,6 +283,33 @@ async fn a_repair_survives_rejections_among_the_held_events(world: World) {
     world.store_faults().heal();
     handle.retry("balances", "a").await.expect("repaired");
     assert_eq!(world.balances(), fold_healed(&world.events()).rows);
+    handle.stop().await;
+}
+
+async fn a_repair_is_not_over_before_every_part_of_its_last_batch_is_stored(world: World) {
+    world.append([Event::opened("a"), Event::poison("a")]);
+    world.append(deposits("a", 1..200));
+    let handle = world.start_folded().await;
+    caught_up(&handle).await;
+    handle.stop().await;
+    // The store takes small steps only.
+    let mut last = 1;
+    let taken = std::sync::Mutex::new(move |changes: i64| {
+        let fits = changes - last <= 20;
+        last = if fits { changes } else { last };
+        fits
+    });
+    world.store_faults().reject_where(move |write| {
+        let fits = changes(write.ops).all(|it| (taken.lock().expect("no panic"))(it));
+        (!fits).then(|| (FailureKind::Rejected, "too much at once".to_owned()))
+    });
+    let healed = world.builder().register_fold(Balances::default().healed(), world.store.clone());
+    let handle = healed.start().await.expect("it starts");
+    handle.retry("balances", "a").await.expect("repaired");
+    world.append(deposits("a", [1000]));
+    caught_up(&handle).await;
+    assert_eq!(world.balances(), fold_healed(&world.events()).rows);
+    assert!(world.halts_of("balances").is_empty());
     handle.stop().await;
 }
 

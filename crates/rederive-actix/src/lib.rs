@@ -23,7 +23,8 @@
 //!                                                     └────────────────────────┘
 //! ```
 //!
-//! Not drawn: `RepairPartition` and `SetPaused` (supervisor → dispatcher), `Ask` (dispatcher, supervisor → persistence),
+//! Not drawn: `Load` (dispatcher → persistence), `Loaded` (back), `StateLoaded` (dispatcher → partition
+//! dispatcher), `RepairPartition` and `SetPaused` (supervisor → dispatcher), `Ask` (dispatcher, supervisor → persistence),
 //! `Retrying` (partition dispatcher → dispatcher), `Recover` (dispatcher → partition dispatcher),
 //! `ActorEnded` and `ActorStopped` (all → supervisor).
 //!
