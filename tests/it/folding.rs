@@ -433,3 +433,88 @@ fn states_of_partitions_that_come_and_go_are_folded_from_every_event_in_order() 
         });
     });
 }
+
+/// States as rows of a table of the application's own, over restarts and passivation.
+mod in_a_table {
+    use diesel::{connection::SimpleConnection as _, prelude::*};
+    use rederive::{
+        Await, Config, Fold, Folded, MemoryLog, PartitionId, Partitions, Recorded, Rederive,
+        ReduceError,
+        diesel::{Database, TableState},
+    };
+    use serde::{Deserialize, Serialize};
+
+    diesel::table! { clocks (id) { id -> Text, ticks -> BigInt, last -> Nullable<BigInt> } }
+
+    #[derive(
+        Clone, Default, Debug, PartialEq, Insertable, Queryable, Selectable, Serialize, Deserialize,
+    )]
+    struct Clock {
+        id: String,
+        ticks: i64,
+        last: Option<i64>,
+    }
+
+    struct Clocks;
+
+    impl Fold for Clocks {
+        type Event = (String, i64);
+        type State = Clock;
+
+        fn name(&self) -> &str {
+            "clocks"
+        }
+
+        fn partition(&self, (clock, _): &(String, i64)) -> Partitions {
+            clock.into()
+        }
+
+        fn fold(
+            &self,
+            clock: &mut Clock,
+            tick: &Recorded<(String, i64)>,
+            id: &PartitionId,
+        ) -> Result<(), ReduceError> {
+            clock.id = id.to_string();
+            clock.ticks += 1;
+            clock.last = Some(tick.data.1);
+            Ok(())
+        }
+
+        fn is_removed(&self, clock: &Clock) -> bool {
+            clock.last == Some(-1)
+        }
+    }
+
+    #[actix_rt::test]
+    async fn states_are_rows_of_a_table_that_queries_see() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let db = Database::open(folder.path().join("clocks.db")).expect("it opens");
+        let table = "CREATE TABLE clocks (id TEXT PRIMARY KEY NOT NULL, ticks INTEGER NOT NULL,
+            last INTEGER) STRICT";
+        db.write(|conn| conn.batch_execute(table)).expect("it can be created");
+        let log = MemoryLog::new();
+        let config =
+            Config { idle_timeout: std::time::Duration::ZERO, max_active: 1, ..Config::default() };
+        for round in 1..4_i64 {
+            let fold = Folded::with(Clocks, TableState::new(clocks::table));
+            let rederive = Rederive::new(log.clone()).config(config.clone());
+            let rederive = rederive.register_fold(fold, db.store()).start().await;
+            let rederive = rederive.expect("it starts");
+            for tick in 1..4 {
+                log.append(["a", "b"].map(|clock| (clock.to_owned(), 10 * round + tick)));
+                log.append([("gone".to_owned(), 1), ("gone".to_owned(), -1)]);
+                rederive.wait(Await::caught_up("clocks")).await.expect("caught up");
+                let rows: Vec<Clock> =
+                    db.read(|conn| clocks::table.order(clocks::id).load(conn)).expect("a table");
+                let clock = |id: &str| Clock {
+                    id: id.to_owned(),
+                    ticks: 3 * (round - 1) + tick,
+                    last: Some(10 * round + tick),
+                };
+                assert_eq!(rows, ["a", "b"].map(clock));
+            }
+            rederive.stop().await;
+        }
+    }
+}

@@ -9,6 +9,7 @@ mod read;
 mod row;
 mod table;
 mod table_row;
+mod table_state;
 mod value;
 
 use diesel::{
@@ -30,6 +31,7 @@ pub use key::KeyOf;
 pub use memory::TypedRows;
 pub use table::OpTable;
 pub use table_row::TableRow;
+pub use table_state::TableState;
 
 /// The SQL type of a column that can hold a JSON array: `Text` or `Nullable<Text>`.
 #[diagnostic::on_unimplemented(

@@ -4,6 +4,7 @@
 
 mod support;
 mod conformance;
+mod folding;
 mod planning;
 mod store;
 mod typed_ops;

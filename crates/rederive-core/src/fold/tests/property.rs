@@ -106,6 +106,7 @@ impl World {
             cursor: &commit.cursor,
             guard: commit.steps.first().map(crate::Step::first),
             halt: commit.halt.as_ref(),
+            reset: false,
             skips: commit.skip.as_deref().into_iter().collect(),
             record: true,
         }];
