@@ -3,7 +3,7 @@
 use diesel::{connection::SimpleConnection, prelude::*};
 use rederive_core::{
     Change, ColumnKind, CommitError, Cursor, CursorKind, Failure, FailureKind, Halt, Op, OpenError,
-    Opening, Ops, PartitionId, ReduceError, RowOp, Store, Table, Timestamp, Value, WhereOp,
+    Opening, Ops, PartitionId, ReduceError, RowFn, RowOp, Store, Table, Timestamp, Value, WhereOp,
 };
 use rederive_diesel::DieselOps;
 
@@ -135,6 +135,36 @@ fn a_missing_row_is_named_whichever_op_left_it_missing() {
 }
 
 #[test]
+fn every_state_that_a_row_passes_through_must_be_one_that_the_table_takes() {
+    let scratch = Scratch::new(
+        "CREATE TABLE accounts (id TEXT PRIMARY KEY, balance INTEGER NOT NULL) STRICT",
+    );
+    let mut owner = Owner::of(&scratch.db.store());
+    owner.apply(vec![open("a", 1)]).unwrap();
+    let put = |balance: Value| {
+        let function = RowFn::new(move |row| {
+            row[1] = balance.clone();
+            Ok(())
+        });
+        row(&ACCOUNTS, "a".into(), Change::Modify(function))
+    };
+    let said = rejection(owner.apply(vec![put(5.into()), put(Value::Null), put(7.into())]));
+    assert_eq!(said, "NOT NULL constraint failed: accounts.balance (table accounts, key 'a')");
+    let make = |change: fn(Vec<(usize, Value)>) -> Change, balance: Option<i64>| {
+        let values = balance.map(|balance| (1, Value::from(balance))).into_iter().collect();
+        row(&ACCOUNTS, "b".into(), change(values))
+    };
+    for incomplete in [Change::Insert, Change::InsertNew, Change::Upsert, Change::Merge] {
+        let said =
+            rejection(owner.apply(vec![make(incomplete, None), make(Change::Replace, Some(1))]));
+        assert_eq!(said, "NOT NULL constraint failed: accounts.balance (table accounts, key 'b')");
+    }
+    assert_eq!(accounts(&scratch), ["a 1"]);
+    owner.apply(vec![put(5.into()), put(7.into()), make(Change::Merge, Some(2))]).unwrap();
+    assert_eq!(accounts(&scratch), ["a 7", "b 2"]);
+}
+
+#[test]
 fn of_many_rows_in_one_statement_the_guilty_one_is_named() {
     let scratch = Scratch::new(SCHEMA);
     let mut owner = Owner::of(&scratch.db.store());
@@ -157,7 +187,8 @@ fn a_statement_that_ends_the_transaction_itself_leaves_nothing_behind() {
     );
     let mut owner = Owner::of(&scratch.db.store());
     let null = row(&ACCOUNTS, "x".into(), Change::Insert(vec![(1, Value::Null)]));
-    let mut ops: Vec<Op> = (0..20).map(|number| open(&number.to_string(), 1)).collect();
+    let mut ops: Vec<Op> = (0..63).map(|number| open(&number.to_string(), 1)).collect();
+    // All in one statement, and the guilty row last.
     ops.push(null);
     let said = rejection(owner.apply(ops));
     assert!(said.contains("NOT NULL constraint failed"), "{said}");
