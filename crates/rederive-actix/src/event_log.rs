@@ -11,7 +11,8 @@ use std::{
 
 use actix::{Actor, ActorContext, Addr, AsyncContext, Context, Handler, Recipient, Running};
 use rederive_core::{
-    Cursor, Entry, EventLog, LogError, Notice, ReadError, Slice, Wake, error::panic_message,
+    Cursor, Entry, EventLog, LogError, Notice, ReadError, Slice, Timestamp, Wake,
+    error::panic_message,
 };
 
 use crate::{
@@ -134,6 +135,10 @@ impl<E: Send + Sync + 'static> EventLogActor<E> {
                     find.reply.do_send(Found { cursor: find.cursor, slice: Some(slice) });
                 }
                 Request::Survey(survey) if survey.reply.is_closed() => {}
+                Request::Survey(mut survey) => {
+                    survey.oldest = survey.oldest.or_else(|| self.recent_time(&survey.after));
+                    self.read(Request::Survey(survey), ctx);
+                }
                 request => self.read(request, ctx),
             }
         }
@@ -146,6 +151,15 @@ impl<E: Send + Sync + 'static> EventLogActor<E> {
             .find(|recent| recent.after <= *after && *after < recent.slice.end)?;
         let at_head = found.slice.at_head && found.wakes == self.wakes;
         Some(Fetched { slice: Arc::clone(&found.slice), at_head, repair: repair.clone() })
+    }
+
+    /// When the first event after the cursor was recorded, if a recent slice tells.
+    fn recent_time(&self, after: &Cursor) -> Option<Timestamp> {
+        let covers = |recent: &&Recent<E>| recent.after <= *after && *after < recent.slice.end;
+        match self.recent.iter().find(covers)?.slice.entries(after).next()? {
+            Entry::Event(_, event) => Some(event.time),
+            Entry::Undecodable(..) => None,
+        }
     }
 
     fn recent_with(&self, cursor: &Cursor) -> Option<Arc<Slice<E>>> {

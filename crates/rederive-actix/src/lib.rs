@@ -25,6 +25,7 @@
 //!
 //! Not drawn: `Load` (dispatcher → persistence), `Loaded` (back), `StateLoaded` (dispatcher → partition
 //! dispatcher), `RepairPartition` and `SetPaused` (supervisor → dispatcher), `Ask` (dispatcher, supervisor → persistence),
+//! `Survey` (dispatcher → event log, for a status),
 //! `Retrying` (partition dispatcher → dispatcher), `Recover` (dispatcher → partition dispatcher),
 //! `ActorEnded` and `ActorStopped` (all → supervisor).
 //!

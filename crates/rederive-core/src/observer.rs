@@ -108,14 +108,16 @@ pub enum Notice {
         /// The partition.
         partition: PartitionId,
     },
-    /// A partition dispatcher was started.
+    /// A partition dispatcher was started: for the first event of a partition that has none, for a
+    /// repair, and in place of one that died.
     Activated {
         /// The reducer.
         reducer: Arc<str>,
         /// The partition.
         partition: PartitionId,
     },
-    /// An idle partition dispatcher was stopped.
+    /// An idle partition dispatcher was stopped: it was idle for long enough, or there were too many.
+    /// Not told when its reducer stops, nor when it has died.
     Passivated {
         /// The reducer.
         reducer: Arc<str>,
@@ -157,7 +159,9 @@ pub enum Notice {
         /// How many attempts had failed in a row.
         attempts: u32,
     },
-    /// The log could not be read and is tried again after `delay`. Told at each attempt.
+    /// The log could not be read and is tried again after `delay`. Told at each attempt, once for all
+    /// reducers of the log. Not told when only a status asked the log in vain, and nothing is told
+    /// when it can be read again: reducers catch up.
     ReadDelayed {
         /// How many attempts failed in a row.
         attempt: u32,
@@ -180,7 +184,9 @@ pub enum Notice {
         /// Which actor.
         actor: &'static str,
     },
-    /// Another owner has taken the reducer over; it stops here.
+    /// Another owner has taken the reducer over; it stops here. Told once, when a commit finds out or
+    /// when a dispatcher that takes a dead one's place does; no [`Stopped`](Self::Stopped) follows
+    /// before the supervisor stops.
     Fenced {
         /// The reducer.
         reducer: Arc<str>,
