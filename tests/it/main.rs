@@ -24,6 +24,7 @@ mod observing;
 mod operating;
 mod passivation;
 mod reading;
+mod rebuilding;
 mod repairing;
 mod resuming;
 mod settings;

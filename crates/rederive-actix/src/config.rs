@@ -17,6 +17,14 @@ pub struct Config {
     /// How many events one transaction takes, about. Default 10,000: it bounds how long a
     /// transaction lasts.
     pub group: usize,
+    /// The four sizes above while a reducer is being rebuilt: larger, as nobody waits for the first
+    /// commit. Default 10,000, 50,000, 10,000 and 20,000.
+    pub rebuild: Sizes,
+    /// How often observers are told how far a rebuild is, at most. Default 1 s.
+    pub progress_interval: Duration,
+    /// What becomes of a reducer whose derived state was built by another version. Default
+    /// [`OnVersionChange::Refuse`].
+    pub on_version_change: OnVersionChange,
     /// How long a partition dispatcher stays after its last event. Default 30 s.
     pub idle_timeout: Duration,
     /// How many partition dispatchers a reducer keeps; beyond that the idlest are stopped early.
@@ -40,6 +48,29 @@ pub struct Config {
     pub await_timeout: Duration,
 }
 
+/// How much is read, reduced and committed at once; see the fields of [`Config`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Sizes {
+    /// As [`Config::slice`].
+    pub slice: usize,
+    /// As [`Config::window`].
+    pub window: usize,
+    /// As [`Config::batch`].
+    pub batch: usize,
+    /// As [`Config::group`].
+    pub group: usize,
+}
+
+/// What becomes of a reducer whose derived state was built by another version.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum OnVersionChange {
+    /// It is not started: its registration fails.
+    #[default]
+    Refuse,
+    /// It is started and [rebuilt](crate::Rebuild).
+    Rebuild,
+}
+
 impl Default for Config {
     fn default() -> Self {
         Self {
@@ -47,6 +78,9 @@ impl Default for Config {
             window: 10_000,
             batch: 1000,
             group: 10_000,
+            rebuild: Sizes { slice: 10_000, window: 50_000, batch: 10_000, group: 20_000 },
+            progress_interval: Duration::from_secs(1),
+            on_version_change: OnVersionChange::default(),
             idle_timeout: Duration::from_secs(30),
             max_active: 20_000,
             max_halted: 10_000,
@@ -66,9 +100,22 @@ impl Config {
         self.min_backoff.saturating_mul(factor).min(self.max_backoff)
     }
 
+    /// How much is done at once by a reducer that is being rebuilt, or by one that is live.
+    pub(crate) fn sizes(&self, rebuilding: bool) -> Sizes {
+        let &Self { slice, window, batch, group, rebuild, .. } = self;
+        if rebuilding { rebuild } else { Sizes { slice, window, batch, group } }
+    }
+
     /// The settings with every size at least one, so that none of them can stop the work.
     pub(crate) fn checked(self) -> Self {
+        let Sizes { slice, window, batch, group } = self.rebuild;
         Self {
+            rebuild: Sizes {
+                slice: slice.max(1),
+                window: window.max(1),
+                batch: batch.max(1),
+                group: group.max(1),
+            },
             slice: self.slice.max(1),
             window: self.window.max(1),
             batch: self.batch.max(1),

@@ -20,8 +20,8 @@ use crate::{
     ended::EndGuard,
     health::Health,
     message::{
-        Abort, ActorEnded, Fetch, Fetched, Find, Follow, Found, Head, HeadIs, NewEvents, Stop,
-        Survey, Woken,
+        Abort, ActorEnded, Fetch, Fetched, Find, Follow, Found, Head, HeadIs, Measure, Measured,
+        NewEvents, Stop, Survey, Woken,
     },
     observe::Observers,
     status::Surveyed,
@@ -62,6 +62,7 @@ enum Request<E: Send + Sync + 'static> {
     Find(Find<E>),
     Head(Head),
     Survey(Survey),
+    Measure(Measure),
     Poll,
 }
 
@@ -71,6 +72,7 @@ enum Answer<E> {
     Event(Option<Slice<E>>),
     Head(Cursor),
     Survey(Surveyed),
+    Measure(Measured),
 }
 
 struct Recent<E> {
@@ -171,11 +173,11 @@ impl<E: Send + Sync + 'static> EventLogActor<E> {
         let Some(worker) = &self.worker else { return };
         self.reading = true;
         let (log, me, wakes) = (Arc::clone(&self.log), ctx.address(), self.wakes);
-        let limit = self.config.slice;
         worker.run(move |()| {
             let answer = catch_unwind(AssertUnwindSafe(|| match &request {
-                Request::Fetch(fetch) => log.fetch(&fetch.after, limit).map(Answer::Slice),
+                Request::Fetch(fetch) => log.fetch(&fetch.after, fetch.limit).map(Answer::Slice),
                 Request::Find(find) => found(&*log, &find.cursor).map(Answer::Event),
+                Request::Measure(asked) => measured(&*log, asked).map(Answer::Measure),
                 Request::Head(_) | Request::Poll => log.head().map(Answer::Head),
                 Request::Survey(asked) => survey(&*log, asked).map(Answer::Survey),
             }));
@@ -207,6 +209,9 @@ impl<E: Send + Sync + 'static> EventLogActor<E> {
                 // Whoever asked for a status may have given up.
                 let _ = survey.reply.send(surveyed);
             }
+            (Request::Measure(measure), Answer::Measure(measured)) => {
+                measure.reply.do_send(measured)
+            }
             (Request::Head(Head(reply)), Answer::Head(head)) => reply.do_send(HeadIs(head)),
             (Request::Poll, Answer::Head(head)) if head > self.seen => {
                 self.seen = head;
@@ -234,6 +239,17 @@ impl<E: Send + Sync + 'static> EventLogActor<E> {
         }
         ctx.stop();
     }
+}
+
+fn measured<E: Send + Sync + 'static>(
+    log: &dyn EventLog<Event = E>,
+    Measure { after, until, .. }: &Measure,
+) -> Result<Measured, LogError> {
+    let (until, later) = match until {
+        Some(until) => (until.clone(), log.count(until)?),
+        None => (log.head()?, 0),
+    };
+    Ok(Measured { until, events: log.count(after)?.saturating_sub(later) })
 }
 
 /// What stands at a cursor, as a slice.
@@ -346,6 +362,14 @@ impl<E: Send + Sync + 'static> Handler<Find<E>> for EventLogActor<E> {
 
     fn handle(&mut self, find: Find<E>, ctx: &mut Context<Self>) {
         self.ask(Request::Find(find), ctx);
+    }
+}
+
+impl<E: Send + Sync + 'static> Handler<Measure> for EventLogActor<E> {
+    type Result = ();
+
+    fn handle(&mut self, measure: Measure, ctx: &mut Context<Self>) {
+        self.ask(Request::Measure(measure), ctx);
     }
 }
 

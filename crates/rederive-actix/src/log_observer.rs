@@ -11,7 +11,7 @@ use rederive_core::{Notice, Observer};
 /// |---|---|
 /// | error | [`Halted`](Notice::Halted), [`Skipped`](Notice::Skipped), [`Blocked`](Notice::Blocked), [`Fenced`](Notice::Fenced): somebody has to look |
 /// | warn | [`Retrying`](Notice::Retrying), [`CommitDelayed`](Notice::CommitDelayed), [`LoadDelayed`](Notice::LoadDelayed), [`ReadDelayed`](Notice::ReadDelayed), [`Restarted`](Notice::Restarted): it may pass by itself |
-/// | info | [`Started`](Notice::Started), [`Stopped`](Notice::Stopped), [`Paused`](Notice::Paused), [`Resumed`](Notice::Resumed), [`Recovered`](Notice::Recovered), [`CommitResumed`](Notice::CommitResumed), [`LoadResumed`](Notice::LoadResumed) |
+/// | info | [`Started`](Notice::Started), [`Stopped`](Notice::Stopped), [`Paused`](Notice::Paused), [`Resumed`](Notice::Resumed), [`Recovered`](Notice::Recovered), [`CommitResumed`](Notice::CommitResumed), [`LoadResumed`](Notice::LoadResumed), [`RebuildStarted`](Notice::RebuildStarted), [`RebuildProgress`](Notice::RebuildProgress), [`Rebuilt`](Notice::Rebuilt) without halted partitions (with some: error) |
 /// | debug | [`Committed`](Notice::Committed), [`CaughtUp`](Notice::CaughtUp) |
 /// | trace | [`WatermarkStored`](Notice::WatermarkStored), [`Activated`](Notice::Activated), [`Passivated`](Notice::Passivated), and what is not in this table |
 ///
@@ -67,6 +67,26 @@ impl Observer for LogObserver {
                 target: TARGET, notice = "skipped", reducer:%, cursor:% = skip.cursor,
                 error:% = skip.message;
                 "{reducer}: {skip}"
+            ),
+            Notice::RebuildStarted { reducer, target, resumed } => log::info!(
+                target: TARGET, notice = "rebuild_started", reducer:%, cursor:% = target;
+                "{reducer}: {}, up to cursor {target}",
+                if *resumed { "goes on being rebuilt" } else { "is being rebuilt" }
+            ),
+            Notice::RebuildProgress { reducer, done, total, elapsed } => log::info!(
+                target: TARGET, notice = "rebuild_progress", reducer:%, events = done;
+                "{reducer}: {done}{} events rebuilt in {} s",
+                total.map_or_else(String::new, |total| format!(" of about {total}")),
+                elapsed.as_secs()
+            ),
+            Notice::Rebuilt { reducer, events, halted: 0, took } => log::info!(
+                target: TARGET, notice = "rebuilt", reducer:%, events;
+                "{reducer}: rebuilt from {events} events in {took:.1?}"
+            ),
+            Notice::Rebuilt { reducer, events, halted, took } => log::error!(
+                target: TARGET, notice = "rebuilt", reducer:%, events, partitions = halted;
+                "{reducer}: rebuilt from {events} events in {took:.1?}, but {halted} partitions are \
+                 halted"
             ),
             Notice::Paused { reducer } => {
                 log::info!(target: TARGET, notice = "paused", reducer:%; "{reducer}: paused");

@@ -13,7 +13,8 @@ use rederive_core::{
 use tokio::sync::oneshot;
 
 use crate::{
-    ownership::Ownership, pause::PauseError, repair::RepairError, status::Surveyed, waiter::Waiter,
+    ownership::Ownership, pause::PauseError, rebuild::Job, repair::RepairError, status::Surveyed,
+    waiter::Waiter,
 };
 
 macro_rules! messages {
@@ -31,6 +32,9 @@ pub(crate) struct Open {
     pub(crate) kind: rederive_core::CursorKind,
     pub(crate) tables: Arc<[OwnedTable]>,
     pub(crate) ownership: Ownership,
+    /// Build the derived state anew, up to here.
+    pub(crate) reset: Option<Cursor>,
+    pub(crate) rebuild: Job,
     pub(crate) reply: Recipient<OpenDone>,
 }
 
@@ -52,6 +56,8 @@ pub(crate) struct Fetch<E: Send + Sync + 'static> {
     pub(crate) after: Cursor,
     /// Said again in the answer: for the repair of this partition, not to read on.
     pub(crate) repair: Option<PartitionId>,
+    /// How many events, at most.
+    pub(crate) limit: usize,
     pub(crate) reply: Recipient<Fetched<E>>,
 }
 
@@ -75,6 +81,19 @@ pub(crate) struct Found<E> {
     pub(crate) cursor: Cursor,
     /// A slice in which it stands; `None` when there is no such event.
     pub(crate) slice: Option<Arc<Slice<E>>>,
+}
+
+/// dispatcher → event log: how many events are there after a cursor, up to another or to the end?
+pub(crate) struct Measure {
+    pub(crate) after: Cursor,
+    pub(crate) until: Option<Cursor>,
+    pub(crate) reply: Recipient<Measured>,
+}
+
+/// event log → dispatcher.
+pub(crate) struct Measured {
+    pub(crate) until: Cursor,
+    pub(crate) events: u64,
 }
 
 /// dispatcher → event log: where does the log end now?
@@ -219,6 +238,9 @@ pub(crate) struct PauseNoted {
     pub(crate) reply: oneshot::Sender<Result<(), PauseError>>,
 }
 
+/// supervisor → dispatcher: the rebuild was cancelled.
+pub(crate) struct StopRebuild;
+
 /// supervisor → persistence: we are stopping, so make no more pauses between attempts: what cannot
 /// be committed at once is given up.
 pub(crate) struct Hurry;
@@ -244,6 +266,7 @@ pub(crate) struct Abort;
 
 messages! {
     Open; OpenDone; Follow; Woken; NewEvents; Fetch<E>; Fetched<E>; Find<E>; Found<E>; Head; HeadIs; Survey;
+    Measure; Measured; StopRebuild;
     Load; Loaded; StateLoaded; Deliver<E>; Wait; Reduced; Retrying; Ask; SkipsFound; SetPaused; PauseNoted; Commit; Committed; Answer; Recover; Passivate; PartitionEnded; ActorEnded;
     WaitFor; RepairPartition; Hurry; Stop; ActorStopped; Abort;
 }

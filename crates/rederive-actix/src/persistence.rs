@@ -178,7 +178,13 @@ fn take_over(
     }
     let opening =
         Opening { tables: &open.tables, ..Opening::new(&open.reducer, open.version, open.kind) };
-    let opened = store.open(&opening)?;
+    let opened = match &open.reset {
+        Some(target) => store.reset(&opening, target)?,
+        None => store.open(&opening)?,
+    };
+    if open.reset.is_some() {
+        open.rebuild.stored();
+    }
     open.ownership.taken(opened.revision.epoch);
     Ok(Some(opened))
 }

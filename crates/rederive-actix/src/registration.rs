@@ -3,7 +3,10 @@
 use std::{any::Any, sync::Arc};
 
 use actix::{Actor, Addr, Recipient};
-use rederive_core::{Engine, EventLog, OwnedTable, Reducer, Stateless, Store};
+use rederive_core::{
+    Engine, EventLog, OpenError, OwnedTable, Reducer, Stateless, Store, StoreError,
+};
+use tokio::sync::oneshot;
 
 use crate::{
     config::Config,
@@ -11,11 +14,12 @@ use crate::{
     ended::EndGuard,
     event_log::EventLogActor,
     health::Health,
-    message::{Abort, ActorEnded, RepairPartition, SetPaused, Stop, WaitFor},
+    message::{Abort, ActorEnded, RepairPartition, SetPaused, Stop, StopRebuild, WaitFor},
     observe::Observers,
     ownership::Ownership,
     persistence::Persistence,
     ready::Ready,
+    rebuild::{Job, RebuildError, RebuildNeeded, RebuildReport},
     status::Report,
 };
 
@@ -42,8 +46,47 @@ impl Registration {
     ) -> Self {
         let (name, version) = (engine.name().into(), engine.version());
         let tables = engine.tables().into();
-        let ownership = Ownership::default();
-        Self(Box::new(Typed { name, version, tables, engine, log, store, ownership }))
+        let (ownership, rebuild) = (Ownership::default(), Job::default());
+        Self(Box::new(Typed { name, version, tables, engine, log, store, ownership, rebuild }))
+    }
+
+    /// Has the reducer rebuilt when it is started. The future says how that went.
+    ///
+    /// # Errors
+    /// [`RebuildError`]; without tables that could be emptied, nothing is going to be rebuilt.
+    pub fn rebuild(
+        &self,
+    ) -> Result<impl Future<Output = Result<RebuildReport, RebuildError>> + use<>, RebuildError>
+    {
+        let (reply, done) = oneshot::channel();
+        self.order_rebuild(reply)?;
+        Ok(async { done.await.unwrap_or(Err(RebuildError::Interrupted)) })
+    }
+
+    pub(crate) fn order_rebuild(
+        &self,
+        reply: oneshot::Sender<Result<RebuildReport, RebuildError>>,
+    ) -> Result<(), RebuildError> {
+        if !self.0.can_be_rebuilt() {
+            let reducer = self.name().to_string();
+            return Err(OpenError::NoTables { reducer }.into());
+        }
+        self.0.rebuild().order(Some(reply))
+    }
+
+    pub(crate) fn rebuild_job(&self) -> &Job {
+        self.0.rebuild()
+    }
+
+    /// What is stored of the reducer fits its code.
+    pub fn needs_rebuild(&self) -> Result<Option<RebuildNeeded>, StoreError> {
+        let stored = self.store().stored(self.name())?;
+        Ok(RebuildNeeded::of(self.0.version(), stored))
+    }
+
+    /// The reducer's name.
+    pub fn reducer(&self) -> &str {
+        self.0.name()
     }
 
     pub(crate) fn name(&self) -> &Arc<str> {
@@ -102,6 +145,7 @@ pub(crate) struct DispatcherActor {
     pub(crate) report: Recipient<Report>,
     pub(crate) repair: Recipient<RepairPartition>,
     pub(crate) pause: Recipient<SetPaused>,
+    pub(crate) stop_rebuild: Recipient<StopRebuild>,
     pub(crate) stop: Recipient<Stop>,
     pub(crate) abort: Recipient<Abort>,
     #[cfg(feature = "chaos")]
@@ -110,6 +154,9 @@ pub(crate) struct DispatcherActor {
 
 trait Register {
     fn name(&self) -> &Arc<str>;
+    fn version(&self) -> u32;
+    fn rebuild(&self) -> &Job;
+    fn can_be_rebuilt(&self) -> bool;
     fn store(&self) -> &Arc<dyn Store>;
     fn log_key(&self) -> usize;
     fn start_log(&self, shared: &Shared, guard: EndGuard<ActorEnded>) -> LogActor;
@@ -131,11 +178,24 @@ struct Typed<E> {
     log: Arc<dyn EventLog<Event = E>>,
     store: Arc<dyn Store>,
     ownership: Ownership,
+    rebuild: Job,
 }
 
 impl<E: Send + Sync + 'static> Register for Typed<E> {
     fn name(&self) -> &Arc<str> {
         &self.name
+    }
+
+    fn version(&self) -> u32 {
+        self.version
+    }
+
+    fn rebuild(&self) -> &Job {
+        &self.rebuild
+    }
+
+    fn can_be_rebuilt(&self) -> bool {
+        !self.tables.is_empty() || self.engine.keeps_states()
     }
 
     fn store(&self) -> &Arc<dyn Store> {
@@ -174,10 +234,12 @@ impl<E: Send + Sync + 'static> Register for Typed<E> {
             log_actor: log_actor.clone(),
             persistence: persistence.addr.clone(),
             config: shared.config.clone(),
+            sizes: shared.config.sizes(false),
             observers: shared.observers.clone(),
             store_health: persistence.health.clone(),
             log_health: log.health.clone(),
             ownership: self.ownership.clone(),
+            rebuild: self.rebuild.clone(),
         };
         let addr = Dispatcher::new(links, ready, guard).start();
         Some(DispatcherActor {
@@ -192,6 +254,7 @@ impl<E: Send + Sync + 'static> Register for Typed<E> {
             report: addr.clone().recipient(),
             repair: addr.clone().recipient(),
             pause: addr.clone().recipient(),
+            stop_rebuild: addr.clone().recipient(),
             stop: addr.clone().recipient(),
             abort: addr.recipient(),
         })

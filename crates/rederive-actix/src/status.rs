@@ -32,6 +32,8 @@ pub struct ReducerStatus {
     /// whether or not they concern the reducer, and when the slice that they were read with is
     /// settled as a whole: slices are [`Config::slice`](crate::Config::slice) events at most.
     pub rate: f64,
+    /// Set while the reducer is being rebuilt.
+    pub rebuild: Option<RebuildStatus>,
     /// How many deliveries (one per event and partition) are not settled.
     pub in_flight: usize,
     /// How many partitions have an actor.
@@ -60,12 +62,25 @@ pub struct Lag {
     pub age: Option<Duration>,
 }
 
+/// How far a rebuild is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RebuildStatus {
+    /// It is over once the low watermark has come here.
+    pub target: Cursor,
+    /// How many events are settled, of those that were left when this process began with it.
+    pub done: u64,
+    /// How many those are, about; `None` when that is not known yet.
+    pub total: Option<u64>,
+}
+
 /// What a reducer is doing.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum Activity {
     /// It waits for the store to tell where to resume.
     Opening,
+    /// It builds its derived state anew.
+    Rebuilding,
     /// It has events to settle.
     CatchingUp,
     /// It has settled all that the log held.

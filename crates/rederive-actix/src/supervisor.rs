@@ -22,6 +22,7 @@ use crate::{
     observe::Observers,
     persistence::Persistence,
     ready::Ready,
+    rebuild::{Job, RebuildError, RebuildReport},
     registration::{DispatcherActor, LogActor, PersistenceActor, Registration, Shared},
     status::{ReducerStatus, Report, SURVEY_TIME},
     worker::Place,
@@ -151,6 +152,34 @@ impl Supervisor {
     pub(crate) fn dispatcher_of(&self, reducer: &str) -> Option<Option<DispatcherActor>> {
         self.registrations.get(reducer)?;
         Some(self.dispatchers.get(reducer).map(|child| child.actor.clone()))
+    }
+
+    /// The rebuild of a reducer; `None` when it is not registered.
+    pub(crate) fn rebuild_of(&self, reducer: &str) -> Option<&Job> {
+        self.registrations.get(reducer).map(Registration::rebuild_job)
+    }
+
+    /// Has a reducer rebuilt by a new dispatcher. The former one can commit no more once the reset is
+    /// stored; those who wait at it notice its end and ask again.
+    pub(crate) fn rebuild(
+        &mut self,
+        reducer: &str,
+        reply: oneshot::Sender<Result<RebuildReport, RebuildError>>,
+        ctx: &Context<Self>,
+    ) -> Result<(), RebuildError> {
+        if self.stopping.is_some() {
+            return Err(RebuildError::Interrupted);
+        }
+        let Some((name, registration)) = self.registrations.get_key_value(reducer) else {
+            return Err(RebuildError::UnknownReducer { name: reducer.to_owned() });
+        };
+        registration.order_rebuild(reply)?;
+        let name = Arc::clone(name);
+        if let Some(former) = self.dispatchers.remove(&name) {
+            former.actor.abort.do_send(Abort);
+        }
+        self.start(&name, ctx);
+        Ok(())
     }
 
     /// The persistence actor of a reducer's store, likewise.

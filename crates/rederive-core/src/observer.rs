@@ -184,6 +184,37 @@ pub enum Notice {
         /// Which actor.
         actor: &'static str,
     },
+    /// A reducer begins to build its derived state anew, or goes on with that after a restart.
+    RebuildStarted {
+        /// The reducer.
+        reducer: Arc<str>,
+        /// The rebuild is over once the low watermark has come here.
+        target: Cursor,
+        /// Whether it was begun before.
+        resumed: bool,
+    },
+    /// How far a rebuild is: told now and then.
+    RebuildProgress {
+        /// The reducer.
+        reducer: Arc<str>,
+        /// How many events are settled, of those that were left when this process began with it.
+        done: u64,
+        /// How many those are, about; `None` when that is not known yet.
+        total: Option<u64>,
+        /// How long it has taken so far.
+        elapsed: Duration,
+    },
+    /// A rebuild is over, and that is stored.
+    Rebuilt {
+        /// The reducer.
+        reducer: Arc<str>,
+        /// How many events were settled.
+        events: u64,
+        /// How many partitions are halted.
+        halted: usize,
+        /// How long it took.
+        took: Duration,
+    },
     /// Another owner has taken the reducer over; it stops here. Told once, when a commit finds out or
     /// when a dispatcher that takes a dead one's place does; no [`Stopped`](Self::Stopped) follows
     /// before the supervisor stops.
@@ -218,6 +249,11 @@ pub enum Blocked {
         /// What the panic said.
         message: String,
     },
+    /// The rebuild of its derived state was cancelled.
+    #[error(
+        "its rebuild was cancelled: it goes on after a restart, or rebuild it from the beginning"
+    )]
+    RebuildCancelled,
     /// Too many partitions are halted for it to be their own fault.
     #[error(
         "{halted} partitions are halted, which is the limit: correct the cause and repair them, or \
@@ -235,7 +271,7 @@ impl Blocked {
         match self {
             Blocked::Undecodable(Undecodable { cursor, .. })
             | Blocked::PartitionPanicked { cursor, .. } => Some(cursor),
-            Blocked::TooManyHalted { .. } => None,
+            Blocked::TooManyHalted { .. } | Blocked::RebuildCancelled => None,
         }
     }
 }

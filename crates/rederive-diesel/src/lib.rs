@@ -20,4 +20,4 @@ pub use sqlite::{
     event_log::Expected,
     explain::{SqlExplanation, SqlStatement},
 };
-pub use typed::{DieselOps, TableRow, TableState, TypedRows};
+pub use typed::{DieselOps, TableRow, TableState, TypedRows, owned};

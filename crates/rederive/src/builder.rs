@@ -3,8 +3,11 @@
 use std::sync::Arc;
 
 use actix::Actor;
-use rederive_actix::{Config, LogObserver, RegisterError, Registration, Supervisor, View};
-use rederive_core::{EventLog, Fold, Folded, Observer, Reducer, Store};
+use rederive_actix::{
+    Config, LogObserver, RebuildError, RebuildNeeded, RebuildReport, RegisterError, Registration,
+    Supervisor, View,
+};
+use rederive_core::{EventLog, Fold, Folded, Observer, Reducer, Store, StoreError};
 
 use crate::{handle::Handle, home::Home};
 
@@ -141,6 +144,55 @@ impl<E: Send + Sync + 'static> Rederive<E> {
     pub fn config(mut self, config: Config) -> Self {
         self.config = config;
         self
+    }
+
+    /// The reducers whose derived state is not what their code would build, or not yet, each with the
+    /// reason. Nothing is started or changed; the call may block.
+    ///
+    /// # Errors
+    /// [`StoreError`] when a store cannot be read.
+    pub fn needs_rebuild(&self) -> Result<Vec<(String, RebuildNeeded)>, StoreError> {
+        let mut needed = Vec::new();
+        for registration in &self.registrations {
+            let reason = registration.needs_rebuild()?;
+            needed.extend(reason.map(|reason| (registration.reducer().to_owned(), reason)));
+        }
+        Ok(needed)
+    }
+
+    /// Builds the derived state of these reducers anew and stops: for a command that does this and
+    /// nothing else. The reducers that are not named are not started. Each rebuild begins at the
+    /// beginning, also after one that was interrupted.
+    ///
+    /// The results stand in the order of the names.
+    ///
+    /// # Errors
+    /// [`StartError`] when a reducer is refused; the others are not waited for, and go on with their
+    /// rebuild when they are started.
+    pub async fn rebuild<N: Into<String>>(
+        mut self,
+        reducers: impl IntoIterator<Item = N>,
+    ) -> Result<Vec<Result<RebuildReport, RebuildError>>, StartError> {
+        let names: Vec<String> = reducers.into_iter().map(Into::into).collect();
+        self.registrations.retain(|it| names.iter().any(|name| name == it.reducer()));
+        let rebuild = |name: String| {
+            let registration = self.registrations.iter().find(|it| it.reducer() == name);
+            match registration {
+                Some(registration) => registration.rebuild(),
+                None => Err(RebuildError::UnknownReducer { name }),
+            }
+        };
+        let begun: Vec<_> = names.into_iter().map(rebuild).collect();
+        let handle = self.start().await?;
+        let mut results = Vec::with_capacity(begun.len());
+        for rebuild in begun {
+            results.push(match rebuild {
+                Ok(done) => done.await,
+                Err(error) => Err(error),
+            });
+        }
+        handle.stop().await;
+        Ok(results)
     }
 
     /// Starts the supervisor and all reducers; they follow the log from where they stopped last.

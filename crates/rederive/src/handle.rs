@@ -4,9 +4,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use actix::{Addr, MailboxError};
 use rederive_actix::{
-    Await, AwaitError, Awaited, ListError, ListHalted, ListSkips, Pause, PauseError, ReducerStatus,
-    RegisterError, Registration, RepairError, RetriedAll, Retry, RetryAll, Shutdown, SkipEvent,
-    Status, Supervisor,
+    Await, AwaitError, Awaited, CancelRebuild, ListError, ListHalted, ListSkips, Pause, PauseError,
+    Rebuild, RebuildError, RebuildReport, ReducerStatus, RegisterError, Registration, RepairError,
+    RetriedAll, Retry, RetryAll, Shutdown, SkipEvent, Status, Supervisor,
 };
 use rederive_core::{Cursor, FailureKind, PartitionId, PartitionRecord, SkipRecord};
 
@@ -151,6 +151,27 @@ impl Handle {
     async fn set_paused(&self, reducer: String, paused: bool) -> Result<(), PauseError> {
         let pause = Pause { reducer, paused };
         self.0.supervisor.send(pause).await.unwrap_or(Err(PauseError::Interrupted))
+    }
+
+    /// Builds the derived state of a reducer anew, while others go on; see [`Rebuild`]. Returns when it
+    /// is live. Dropping the future stops the waiting, not the rebuild.
+    ///
+    /// # Errors
+    /// [`RebuildError`]: each variant says what was done. [`RebuildError::Halted`] when everything was
+    /// read, but some partitions are halted.
+    pub async fn rebuild(&self, reducer: impl Into<String>) -> Result<RebuildReport, RebuildError> {
+        let rebuild = Rebuild { reducer: reducer.into() };
+        self.0.supervisor.send(rebuild).await.unwrap_or(Err(RebuildError::Interrupted))
+    }
+
+    /// Stops a rebuild where it is; see [`CancelRebuild`].
+    ///
+    /// # Errors
+    /// [`RebuildError::NotRebuilding`] when there is none, [`RebuildError::UnknownReducer`] when there
+    /// is no such reducer.
+    pub async fn cancel_rebuild(&self, reducer: impl Into<String>) -> Result<(), RebuildError> {
+        let cancel = CancelRebuild { reducer: reducer.into() };
+        self.0.supervisor.send(cancel).await.unwrap_or(Err(RebuildError::Interrupted))
     }
 
     /// How every reducer is doing, in the order of their names; nothing when stopped.

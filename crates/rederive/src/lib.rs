@@ -14,10 +14,11 @@ pub use handle::Handle;
 pub use rederive_actix::chaos;
 #[doc(inline)]
 pub use rederive_actix::{
-    Activity, Await, AwaitError, Awaited, Changes, Config, Delay, Lag, ListError, ListHalted,
-    ListSkips, LogObserver, Outcome, Pause, PauseError, ReducerStatus, RegisterError, Registration,
-    RepairError, Reply, RetriedAll, Retry, RetryAll, Shutdown, SkipEvent, Status, Supervisor, View,
-    ViewChange,
+    Activity, Await, AwaitError, Awaited, CancelRebuild, Changes, Config, Delay, Lag, ListError,
+    ListHalted, ListSkips, LogObserver, OnVersionChange, Outcome, Pause, PauseError, Rebuild,
+    RebuildError, RebuildNeeded, RebuildReport, RebuildStatus, ReducerStatus, RegisterError,
+    Registration, RepairError, Reply, RetriedAll, Retry, RetryAll, Shutdown, Sizes, SkipEvent,
+    Status, Supervisor, View, ViewChange,
 };
 #[doc(inline)]
 pub use rederive_core as core;

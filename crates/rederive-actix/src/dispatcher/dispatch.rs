@@ -168,7 +168,7 @@ impl<E: Send + Sync + 'static> Links<E> {
             generation,
             cursor,
             begin,
-            self.config.batch,
+            self.sizes.batch,
         )
         .start()
     }

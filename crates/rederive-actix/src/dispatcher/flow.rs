@@ -18,6 +18,9 @@ pub(super) struct Flow<E> {
     /// Events that unfinished slices keep in memory.
     pinned: usize,
     window: usize,
+    /// Events that were dispatched, and those of them that are in unfinished slices.
+    read: u64,
+    unfinished: u64,
     pub(super) fetching: bool,
     /// The last read reached the end of the log.
     pub(super) at_head: bool,
@@ -41,6 +44,8 @@ impl<E> Flow<E> {
             unsettled: 0,
             pinned: 0,
             window,
+            read: 0,
+            unfinished: 0,
             fetching: false,
             at_head: false,
             rate: Rate::new(Instant::now()),
@@ -50,6 +55,15 @@ impl<E> Flow<E> {
     /// True when more should be read now.
     pub(super) fn wants_more(&self) -> bool {
         !self.fetching && !self.at_head && self.unsettled < self.window && self.pinned < self.window
+    }
+
+    /// How many events of finished slices were dispatched since the start.
+    pub(super) fn done(&self) -> u64 {
+        self.read - self.unfinished
+    }
+
+    pub(super) fn set_window(&mut self, window: usize) {
+        self.window = window;
     }
 
     /// Deliveries that are not settled.
@@ -66,9 +80,12 @@ impl<E> Flow<E> {
     ) -> u64 {
         self.position = end.clone();
         let number = self.watermark.track(end, deliveries);
+        let events = dispatched.events.len() as u64;
+        self.read += events;
         if deliveries > 0 {
             self.unsettled += deliveries;
             self.pinned += dispatched.slice.events.len();
+            self.unfinished += events;
             self.slices.insert(number, dispatched);
         } else {
             self.rate.count(dispatched.events.len(), Instant::now());
@@ -85,6 +102,7 @@ impl<E> Flow<E> {
             {
                 self.pinned = self.pinned.saturating_sub(dispatched.slice.events.len());
                 self.rate.count(dispatched.events.len(), Instant::now());
+                self.unfinished -= dispatched.events.len() as u64;
             }
         }
     }

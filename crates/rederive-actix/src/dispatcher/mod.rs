@@ -6,6 +6,7 @@ mod group;
 mod rate;
 mod load;
 mod pause;
+mod rebuild;
 mod recover;
 mod repair;
 mod route;
@@ -23,7 +24,7 @@ use rederive_core::{
 
 use self::{flow::Flow, group::Grouping, route::Routes};
 use crate::{
-    config::Config,
+    config::{Config, Sizes},
     ended::EndGuard,
     event_log::EventLogActor,
     health::Health,
@@ -33,6 +34,7 @@ use crate::{
     partition_dispatcher::PartitionDispatcher,
     persistence::Persistence,
     ready::Ready,
+    rebuild::{Job, RebuildError},
     waiter::{Outcome, Waiter},
 };
 
@@ -68,6 +70,10 @@ pub(crate) struct Dispatcher<E: Send + Sync + 'static> {
     /// Those whose event is being looked up in the log.
     finding: Waiters<Waiter>,
     heads: wait::Heads,
+    /// The rebuild under way, if there is one.
+    rebuilding: Option<rebuild::Rebuilding>,
+    /// How many events a rebuild that begins has before it.
+    measured: Option<u64>,
     guard: EndGuard<ActorEnded>,
 }
 
@@ -81,10 +87,13 @@ pub(crate) struct Links<E: Send + Sync + 'static> {
     pub(crate) log_actor: Addr<EventLogActor<E>>,
     pub(crate) persistence: Addr<Persistence>,
     pub(crate) config: Config,
+    /// Those of the settings that are others during a rebuild.
+    pub(crate) sizes: Sizes,
     pub(crate) observers: Observers,
     pub(crate) store_health: Health,
     pub(crate) log_health: Health,
     pub(crate) ownership: Ownership,
+    pub(crate) rebuild: Job,
 }
 
 /// What a dispatcher is doing.
@@ -118,6 +127,8 @@ impl<E: Send + Sync + 'static> Dispatcher<E> {
             settled: Waiters::default(),
             finding: Waiters::default(),
             heads: wait::Heads::default(),
+            rebuilding: None,
+            measured: None,
             guard,
             links,
         }
@@ -131,13 +142,24 @@ impl<E: Send + Sync + 'static> Dispatcher<E> {
         self.routes.get(partition).map(|route| &route.addr)
     }
 
+    /// Opens the reducer, or has it rebuilt if that is wanted.
     fn open(&self, ctx: &Context<Self>) {
+        if self.links.rebuild.is_ordered() {
+            self.measure(Cursor::Start, None, ctx);
+        } else {
+            self.take_over(None, ctx);
+        }
+    }
+
+    fn take_over(&self, reset: Option<Cursor>, ctx: &Context<Self>) {
         self.links.persistence.do_send(Open {
             reducer: Arc::clone(&self.links.name),
             version: self.links.version,
             kind: self.links.log.cursor_kind(),
             tables: Arc::clone(&self.links.tables),
             ownership: self.links.ownership.clone(),
+            reset,
+            rebuild: self.links.rebuild.clone(),
             reply: ctx.address().recipient(),
         });
     }
@@ -151,6 +173,7 @@ impl<E: Send + Sync + 'static> Dispatcher<E> {
             self.links.log_actor.do_send(Fetch {
                 after: self.flow.position.clone(),
                 repair: None,
+                limit: self.links.sizes.slice,
                 reply: ctx.address().recipient(),
             });
         }
@@ -161,6 +184,9 @@ impl<E: Send + Sync + 'static> Dispatcher<E> {
         let retry = matches!(reason, Blocked::Undecodable(_));
         let (reducer, told) = (Arc::clone(&self.links.name), reason.clone());
         self.links.observers.tell(&Notice::Blocked { reducer, reason: told });
+        if self.rebuilding.is_some() {
+            self.rebuild_stands(&RebuildError::Blocked(reason.clone()));
+        }
         let position = self.flow.position.clone();
         let reachable = self.settled.release(&position);
         for (_, waiter) in self.future.release_all().into_iter().chain(self.settled.release_all()) {
@@ -187,6 +213,8 @@ impl<E: Send + Sync + 'static> Dispatcher<E> {
     fn fence(&mut self, ctx: &mut Context<Self>) {
         self.links.observers.tell(&Notice::Fenced { reducer: Arc::clone(&self.links.name) });
         self.dismiss(&Outcome::Fenced);
+        self.rebuilding = None;
+        self.links.rebuild.give_up(&RebuildError::Fenced);
         self.grouping = Grouping::default();
         self.loads = load::Loads::default();
         self.repairs.clear();
@@ -223,6 +251,7 @@ impl<E: Send + Sync + 'static> Dispatcher<E> {
         for partition in self.routes.clear().into_iter().chain(self.repairs.clear()) {
             partition.do_send(crate::message::Passivate);
         }
+        self.rebuild_stands(&RebuildError::Interrupted);
         let reducer = Arc::clone(&self.links.name);
         self.links.observers.tell(&Notice::Stopped { reducer, watermark: self.stored.clone() });
         if let Phase::Stopping(stop) = &mut self.phase
@@ -261,6 +290,9 @@ impl<E: Send + Sync + 'static> Handler<OpenDone> for Dispatcher<E> {
                 return;
             }
             Err(error) => {
+                if self.rebuild_instead(&error, ctx) {
+                    return;
+                }
                 let message = error.to_string();
                 if self.ready.answer(Err(error)) {
                     // Refused at the first start: whoever started us decides.
@@ -288,7 +320,8 @@ impl<E: Send + Sync + 'static> Handler<OpenDone> for Dispatcher<E> {
         self.revision = opened.revision;
         self.skips = opened.skips;
         self.stored = opened.watermark.clone();
-        self.flow = Flow::new(opened.watermark.clone(), self.links.config.window);
+        self.opened_rebuilding(&opened, ctx);
+        self.flow = Flow::new(opened.watermark.clone(), self.links.sizes.window);
         if self.links.engine.is_stateful()
             && (opened.watermark == Cursor::Start || opened.revision.number == 0)
         {
@@ -303,6 +336,7 @@ impl<E: Send + Sync + 'static> Handler<OpenDone> for Dispatcher<E> {
             self.set_paused(true, ctx);
         }
         self.ready.answer(Ok(()));
+        self.check_rebuild(ctx);
         self.links.log_actor.do_send(Follow(ctx.address().recipient()));
         ctx.run_interval(self.links.config.watermark_interval, |this, ctx| {
             if matches!(this.phase, Phase::Running | Phase::Blocked(_)) {

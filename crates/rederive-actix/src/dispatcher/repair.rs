@@ -186,6 +186,7 @@ impl<E: Send + Sync + 'static> Dispatcher<E> {
             self.links.log_actor.do_send(Fetch {
                 after: going.position.clone(),
                 repair: Some(partition.clone()),
+                limit: self.links.sizes.slice,
                 reply: ctx.address().recipient(),
             });
             return;

@@ -9,6 +9,8 @@ use std::{
 use rederive_core::{Backoff, Cursor, Halt, PartitionId, PartitionRecord, Settles};
 use smallvec::SmallVec;
 
+use crate::rebuild::RebuildReport;
+
 /// The partitions of a reducer, by id. `A` is the address of an actor.
 ///
 /// Only the dispatcher holds the addresses and only it sends to them, so it knows when an actor has
@@ -80,6 +82,17 @@ impl<A> Routes<A> {
     /// How many partitions are halted.
     pub(super) fn halted(&self) -> usize {
         self.halted
+    }
+
+    /// The first partitions that are halted, and why.
+    pub(super) fn halts(&self) -> Vec<(PartitionId, Arc<Halt>)> {
+        let halts = self.standing.iter().filter_map(|(id, standing)| {
+            standing.halt.as_ref().map(|halt| (id.clone(), Arc::clone(halt)))
+        });
+        let mut halts: Vec<_> = halts.collect();
+        halts.sort_unstable_by(|(a, _), (b, _)| a.cmp(b));
+        halts.truncate(RebuildReport::LISTED);
+        halts
     }
 
     /// Some partition that is halted, if any is.

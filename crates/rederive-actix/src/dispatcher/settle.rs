@@ -119,7 +119,7 @@ impl<E: Send + Sync + 'static> Dispatcher<E> {
             self.revision,
             &self.stored,
             &self.flow.watermark,
-            self.links.config.group,
+            self.links.sizes.group,
             even_empty,
         );
         if let Some(group) = group {
@@ -249,6 +249,7 @@ impl<E: Send + Sync + 'static> Dispatcher<E> {
             let (reducer, watermark) = (Arc::clone(&self.links.name), watermark.clone());
             self.links.observers.tell(&Notice::CaughtUp { reducer, watermark });
         }
+        self.rebuild_on(ctx);
         self.begin_repairs(ctx);
         self.read_on(ctx);
         self.stop_if_drained(ctx);

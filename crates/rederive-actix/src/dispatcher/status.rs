@@ -19,6 +19,7 @@ impl<E: Send + Sync + 'static> Handler<Report> for Dispatcher<E> {
         let activity = match &self.phase {
             Phase::Opening => Activity::Opening,
             Phase::Running if self.paused => Activity::Paused,
+            Phase::Running if self.rebuilding.is_some() => Activity::Rebuilding,
             Phase::Running if settled && !self.flow.fetching => Activity::CaughtUp,
             Phase::Running => Activity::CatchingUp,
             Phase::Blocked(reason) => Activity::Blocked(reason.clone()),
@@ -43,6 +44,7 @@ impl<E: Send + Sync + 'static> Handler<Report> for Dispatcher<E> {
             head: None,
             lag: None,
             rate: self.flow.rate.per_second(Instant::now()),
+            rebuild: self.rebuilding.as_ref().map(super::rebuild::Rebuilding::status),
             in_flight: self.flow.unsettled(),
             active_partitions: self.routes.active(),
             halted_partitions: self.routes.halted(),
