@@ -5,6 +5,7 @@ mod custom;
 mod emit;
 mod key;
 mod memory;
+mod owned;
 mod read;
 mod row;
 mod table;
@@ -22,13 +23,14 @@ use diesel::{
 };
 #[cfg(doc)]
 use rederive_core::Ops;
-use rederive_core::{OwnedTable, ReduceError};
+use rederive_core::ReduceError;
 use serde::Serialize;
 
 pub use changes::{Changes, Filter};
 pub(crate) use custom::SqliteOp;
 pub use key::KeyOf;
 pub use memory::TypedRows;
+pub use owned::owned;
 pub use table::OpTable;
 pub use table_row::TableRow;
 pub use table_state::TableState;
@@ -42,34 +44,6 @@ pub trait TextColumn {}
 
 impl TextColumn for Text {}
 impl TextColumn for Nullable<Text> {}
-
-/// Declares a table of `table!` as a reducer's own, for
-/// [`Reducer::tables`](rederive_core::Reducer::tables): its name, columns and key.
-///
-/// ```
-/// use rederive_diesel::owned;
-///
-/// diesel::table! {
-///     accounts (id) { id -> Text, balance -> BigInt }
-/// }
-///
-/// // In `impl Reducer for Accounts`: fn tables(&self) -> Vec<OwnedTable> { vec![
-/// let accounts = owned(accounts::table)
-///     .create("CREATE TABLE accounts (id TEXT PRIMARY KEY NOT NULL, balance INTEGER NOT NULL)")
-///     .partitioned_by("id");
-/// // ] }
-/// assert_eq!(accounts.table().columns.len(), 2);
-/// ```
-///
-/// # Panics
-/// When the key that `table!` names is not among the columns, which does not compile.
-pub fn owned<T: OpTable>(table: T) -> OwnedTable {
-    let _ = table;
-    match table::of::<T>() {
-        Ok(table) => OwnedTable::new(table),
-        Err(error) => panic!("{error}"),
-    }
-}
 
 /// Ops against the tables that Diesel's `table!` knows.
 ///
