@@ -12,7 +12,7 @@ use std::{
 use crate::{
     Cursor, EventTypes, Failure, Key, OnFailure, OnUndecodable, OwnedTable, PartitionId,
     Partitions, Recorded, Reducer, Reduction, Table, Undecodable, Value, error::panic_message,
-    reduce,
+    reduce::reduce_named,
 };
 
 /// The user's code of one reducer, of whichever kind.
@@ -109,12 +109,16 @@ impl<E> fmt::Debug for dyn PartitionEngine<E> {
 }
 
 /// The engine of a [`Reducer`], which keeps nothing from one event to the next.
-pub struct Stateless<E>(Arc<dyn Reducer<Event = E>>);
+pub struct Stateless<E> {
+    reducer: Arc<dyn Reducer<Event = E>>,
+    /// Asked for once.
+    name: Arc<str>,
+}
 
-impl<E> Stateless<E> {
+impl<E: Send + Sync + 'static> Stateless<E> {
     /// The engine of this reducer.
     pub fn new(reducer: Arc<dyn Reducer<Event = E>>) -> Self {
-        Self(reducer)
+        Self { name: reducer.name().into(), reducer }
     }
 }
 
@@ -122,37 +126,37 @@ impl<E: Send + Sync + 'static> Engine for Stateless<E> {
     type Event = E;
 
     fn name(&self) -> &str {
-        self.0.name()
+        &self.name
     }
 
     fn version(&self) -> u32 {
-        self.0.version()
+        self.reducer.version()
     }
 
     fn tables(&self) -> Vec<OwnedTable> {
-        self.0.tables()
+        self.reducer.tables()
     }
 
     fn event_types(&self) -> EventTypes {
-        self.0.event_types()
+        self.reducer.event_types()
     }
 
     fn on_undecodable(&self, event: &Undecodable) -> OnUndecodable {
-        self.0.on_undecodable(event)
+        self.reducer.on_undecodable(event)
     }
 
     fn partition(&self, event: &E) -> Partitions {
-        self.0.partition(event)
+        self.reducer.partition(event)
     }
 
     fn start(&self, _: &PartitionId, _: &Cursor, _: bool) -> Box<dyn PartitionEngine<E>> {
-        Box::new(Self(Arc::clone(&self.0)))
+        Box::new(Self { reducer: Arc::clone(&self.reducer), name: Arc::clone(&self.name) })
     }
 }
 
 impl<E: Send + Sync + 'static> PartitionEngine<E> for Stateless<E> {
     fn reduce(&mut self, partition: &PartitionId, events: &[&Recorded<E>]) -> Reduction {
-        reduce(&*self.0, partition, events.iter().copied())
+        reduce_named(&self.name, &*self.reducer, partition, events.iter().copied())
     }
 
     fn on_failure(
@@ -161,7 +165,7 @@ impl<E: Send + Sync + 'static> PartitionEngine<E> for Stateless<E> {
         failure: &Failure,
         attempt: u32,
     ) -> Result<OnFailure, String> {
-        catch_unwind(AssertUnwindSafe(|| self.0.on_failure(event, failure, attempt)))
+        catch_unwind(AssertUnwindSafe(|| self.reducer.on_failure(event, failure, attempt)))
             .map_err(|payload| panic_message(&*payload))
     }
 }

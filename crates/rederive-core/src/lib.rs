@@ -20,6 +20,7 @@ pub mod reducer;
 pub mod value;
 pub mod op;
 pub mod owned;
+pub mod effect;
 pub mod error;
 pub mod policy;
 pub mod reduce;
@@ -37,6 +38,10 @@ pub mod memory;
 
 pub use commit::{Group, PartitionCommit, Repair};
 pub use cursor::{Cursor, CursorKind, InvalidCursor};
+pub use effect::{
+    Deliver, DeliverError, DeliveryFailure, DeliverySettings, Due, EffectKey, EffectMarks,
+    EffectRecord, EffectsError, OutboxCounts, Parked,
+};
 pub use engine::{Engine, PartitionEngine, Stateless, StoredRow};
 pub use error::{Failure, FailureKind, Halt, ReduceError, Skip, SkipRecord, SkippedBy};
 pub use event::{Recorded, Timestamp};
@@ -59,7 +64,7 @@ pub use reduce::{Reduction, Step, Steps, reduce};
 pub use reducer::Reducer;
 pub use settlement::{Progress, Rejection, Settled, Settlement};
 pub use store::{
-    CommitError, OpenError, Opened, Opening, PartitionRecord, PartitionWrite, ReducerWrite,
+    CommitError, OpenError, Opened, Opening, Outbox, PartitionRecord, PartitionWrite, ReducerWrite,
     Revision, Store, StoreError, StoreIdentity, StoredReducer, Writer,
 };
 pub use undecodable::{OnUndecodable, Undecodable};

@@ -22,7 +22,9 @@ pub use json::Json;
 pub use row_fn::RowFn;
 pub use table::{ColumnKind, Table};
 
-use crate::{PartitionId, ReduceError, Value};
+use serde::Serialize;
+
+use crate::{Cursor, EffectKey, PartitionId, ReduceError, Value};
 
 /// The values of a primary key, in the order of [`Table::key`].
 pub type Key = SmallVec<[Value; 1]>;
@@ -80,14 +82,30 @@ pub trait CustomOp: Any + Send + Sync + fmt::Debug {}
 /// [`Reducer::reduce`](crate::Reducer::reduce).
 #[derive(Debug)]
 pub struct Ops {
+    reducer: Arc<str>,
     partition: PartitionId,
+    /// The event that is being reduced.
+    cursor: Cursor,
+    /// How many effects it has led to.
+    effects: u32,
     list: Vec<Op>,
 }
 
 impl Ops {
     /// Nothing yet, for events reduced for `partition`.
     pub fn new(partition: PartitionId) -> Self {
-        Self { partition, list: Vec::new() }
+        Self::of_reducer("".into(), partition)
+    }
+
+    /// The same for this reducer.
+    pub(crate) fn of_reducer(reducer: Arc<str>, partition: PartitionId) -> Self {
+        Self { reducer, partition, cursor: Cursor::Start, effects: 0, list: Vec::new() }
+    }
+
+    /// What comes now follows from the event at this cursor.
+    pub(crate) fn begin(&mut self, cursor: &Cursor) {
+        self.cursor = cursor.clone();
+        self.effects = 0;
     }
 
     /// The partition that the event is being reduced for: an event that belongs to several is
@@ -130,6 +148,29 @@ impl Ops {
         change: Change,
     ) -> Result<(), ReduceError> {
         self.push(Op::Where(WhereOp { table, filter, change }))
+    }
+
+    /// Adds an effect: something to be done outside the store once the event is committed, such as
+    /// a mail to be sent.
+    ///
+    /// It is written to the outbox of the store in the same transaction as the event's other ops,
+    /// as JSON, and delivered afterwards by the [`Deliver`](crate::Deliver) that the reducer was
+    /// registered with: at least once, and in order within the partition. What fails takes no effect
+    /// along, as with every op.
+    ///
+    /// # Errors
+    /// [`ReduceError`] when the value has no JSON, such as a map whose keys are not text; nothing was
+    /// added.
+    pub fn effect<T: Serialize + ?Sized>(&mut self, effect: &T) -> Result<(), ReduceError> {
+        let effect = serde_json::to_string(effect)?;
+        let key = EffectKey {
+            partition: self.partition.clone(),
+            cursor: self.cursor.clone(),
+            number: self.effects,
+        };
+        self.push(key.insert(&self.reducer, effect))?;
+        self.effects += 1;
+        Ok(())
     }
 
     /// The ops so far.

@@ -1,6 +1,9 @@
 //! [`reduce`]: the pure step from events to ops.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::Arc,
+};
 
 use smallvec::SmallVec;
 
@@ -69,10 +72,21 @@ pub fn reduce<'e, E: Send + Sync + 'static>(
     partition: &PartitionId,
     events: impl IntoIterator<Item = &'e Recorded<E>>,
 ) -> Reduction {
-    let mut ops = Ops::new(partition.clone());
+    reduce_named(&Arc::from(reducer.name()), reducer, partition, events)
+}
+
+/// The same for those who have the reducer's name at hand.
+pub(crate) fn reduce_named<'e, E: Send + Sync + 'static>(
+    name: &Arc<str>,
+    reducer: &dyn Reducer<Event = E>,
+    partition: &PartitionId,
+    events: impl IntoIterator<Item = &'e Recorded<E>>,
+) -> Reduction {
+    let mut ops = Ops::of_reducer(Arc::clone(name), partition.clone());
     let mut steps = Steps::new();
     let mut failure = None;
     for event in events {
+        ops.begin(&event.cursor);
         let before = ops.as_slice().len();
         // The ops are all that a panic can leave half done, and they are cut back.
         let result = catch_unwind(AssertUnwindSafe(|| reducer.reduce(event, &mut ops)));

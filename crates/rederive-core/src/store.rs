@@ -1,8 +1,8 @@
 //! [`Store`] and [`Writer`]: where derived state and progress live.
 
 use crate::{
-    Cursor, CursorKind, FailureKind, Halt, Op, OwnedTable, PartitionId, Skip, SkipRecord,
-    StateRecord, StoredRow, Value,
+    Cursor, CursorKind, EffectKey, EffectMarks, EffectRecord, EffectsError, FailureKind, Halt, Op,
+    OutboxCounts, OwnedTable, PartitionId, Skip, SkipRecord, StateRecord, StoredRow, Value,
 };
 
 /// Where derived state and the progress of reducers live, side by side, so that one transaction can
@@ -117,6 +117,65 @@ pub trait Store: Send + Sync + 'static {
     /// # Errors
     /// [`StoreError`] when the store cannot be written; it may have been noted all the same.
     fn pause(&self, reducer: &str, paused: bool) -> Result<(), StoreError>;
+
+    /// The effects that are still to be delivered.
+    fn outbox(&self) -> &dyn Outbox;
+}
+
+/// The effects that reducers have emitted and that are still to be delivered: the rows of
+/// [`OUTBOX`](crate::effect::OUTBOX), which commits write like any others.
+///
+/// All methods may block. They show all that was committed before.
+pub trait Outbox: Send + Sync {
+    /// The effects of partitions after `after`, in the order of their keys, parked ones included:
+    /// the first `limit` of them.
+    ///
+    /// # Errors
+    /// [`EffectsError::Fenced`] when the stored [`Revision::epoch`] of the reducer is not `epoch`.
+    fn effects(
+        &self,
+        reducer: &str,
+        epoch: u64,
+        after: Option<&PartitionId>,
+        limit: usize,
+    ) -> Result<Vec<EffectRecord>, EffectsError>;
+
+    /// Writes what became of effects, in one transaction. Those that are not there any more are
+    /// passed over.
+    ///
+    /// # Errors
+    /// [`EffectsError::Fenced`] as for [`effects`](Self::effects); nothing was changed.
+    fn mark(&self, reducer: &str, epoch: u64, marks: &EffectMarks) -> Result<(), EffectsError>;
+
+    /// The parked effects in the order of their keys: up to `limit` of those after `after`.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the store cannot be read.
+    fn parked(
+        &self,
+        reducer: &str,
+        after: Option<&EffectKey>,
+        limit: usize,
+    ) -> Result<Vec<EffectRecord>, StoreError>;
+
+    /// Has a parked effect delivered again; `false` when there is no parked effect of that key.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the store cannot be written; it may have been done all the same.
+    fn redeliver(&self, reducer: &str, key: &EffectKey) -> Result<bool, StoreError>;
+
+    /// Deletes a parked effect without delivering it; `false` when there is no parked effect of that
+    /// key.
+    ///
+    /// # Errors
+    /// As for [`redeliver`](Self::redeliver).
+    fn drop_effect(&self, reducer: &str, key: &EffectKey) -> Result<bool, StoreError>;
+
+    /// How many effects of the reducer there are.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the store cannot be read.
+    fn counts(&self, reducer: &str) -> Result<OutboxCounts, StoreError>;
 }
 
 /// Brings commits into a store; used by one thread.

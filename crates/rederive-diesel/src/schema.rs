@@ -36,6 +36,20 @@ diesel::table! {
 }
 
 diesel::table! {
+    rederive_outbox (reducer, id, cursor, number) {
+        reducer -> Text,
+        id -> Text,
+        cursor -> Text,
+        number -> BigInt,
+        effect -> Text,
+        parked_kind -> Nullable<Text>,
+        parked_message -> Nullable<Text>,
+        parked_attempts -> Nullable<BigInt>,
+        parked_time -> Nullable<BigInt>,
+    }
+}
+
+diesel::table! {
     rederive_skips (reducer, cursor, partition_id) {
         reducer -> Text,
         cursor -> Text,

@@ -2,13 +2,14 @@
 
 mod chaos;
 mod faults;
+mod outbox;
 mod writer;
 
 use std::sync::Arc;
 
 use rederive_core::{
-    Cursor, OpenError, Opened, Opening, PartitionId, PartitionRecord, SkipRecord, StateRecord,
-    Store, StoreError, StoreIdentity, StoredReducer, StoredRow, Value, Writer,
+    Cursor, OpenError, Opened, Opening, Outbox, PartitionId, PartitionRecord, SkipRecord,
+    StateRecord, Store, StoreError, StoreIdentity, StoredReducer, StoredRow, Value, Writer,
 };
 
 pub use chaos::StoreChaos;
@@ -120,6 +121,10 @@ impl<S: Store> Store for FaultyStore<S> {
     fn pause(&self, reducer: &str, paused: bool) -> Result<(), StoreError> {
         self.faults.at_other()?;
         self.inner.pause(reducer, paused)
+    }
+
+    fn outbox(&self) -> &dyn Outbox {
+        self
     }
 }
 

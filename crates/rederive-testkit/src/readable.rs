@@ -1,8 +1,9 @@
 //! [`ReadableStore`]: a store whose derived state a test can read.
 
 use rederive_core::{
-    Cursor, MemoryStore, OpenError, Opened, Opening, PartitionId, PartitionRecord, SkipRecord,
-    StateRecord, Store, StoreError, StoreIdentity, StoredReducer, StoredRow, Table, Value, Writer,
+    Cursor, MemoryStore, OpenError, Opened, Opening, Outbox, PartitionId, PartitionRecord,
+    SkipRecord, StateRecord, Store, StoreError, StoreIdentity, StoredReducer, StoredRow, Table,
+    Value, Writer,
 };
 
 use crate::FaultyStore;
@@ -162,5 +163,9 @@ where
 
     fn pause(&self, reducer: &str, paused: bool) -> Result<(), StoreError> {
         self.store.pause(reducer, paused)
+    }
+
+    fn outbox(&self) -> &dyn Outbox {
+        self.store.outbox()
     }
 }

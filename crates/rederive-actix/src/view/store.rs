@@ -4,9 +4,9 @@ use std::{any::Any, fmt, sync::Arc};
 
 use rederive_core::{
     CommitError, Cursor, CustomOp, FailureKind, MemoryStore, Op, OpenError, Opened, Opening,
-    PartitionId, PartitionRecord, PartitionWrite, ReduceError, ReducerWrite, Revision, SkipRecord,
-    StateForm, StateRecord, Store, StoreError, StoreIdentity, StoredReducer, StoredRow, Value,
-    Writer, fold::FoundState,
+    Outbox, PartitionId, PartitionRecord, PartitionWrite, ReduceError, ReducerWrite, Revision,
+    SkipRecord, StateForm, StateRecord, Store, StoreError, StoreIdentity, StoredReducer, StoredRow,
+    Value, Writer, fold::FoundState,
 };
 
 use super::{View, states::States};
@@ -125,6 +125,10 @@ impl<S: Send + Sync + 'static> Store for View<S> {
 
     fn pause(&self, reducer: &str, paused: bool) -> Result<(), StoreError> {
         self.0.progress.pause(reducer, paused)
+    }
+
+    fn outbox(&self) -> &dyn Outbox {
+        self.0.progress.outbox()
     }
 }
 

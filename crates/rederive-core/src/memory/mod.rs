@@ -1,6 +1,7 @@
 //! A log and a store that live in memory: for tests, and for state that may die with the process.
 
 mod log;
+mod outbox;
 mod rows;
 mod store;
 

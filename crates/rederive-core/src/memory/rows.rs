@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use crate::{Change, ChangeError, Key, Op, Row, Table, Value, fold::STATES};
+use crate::{Change, ChangeError, Key, Op, Row, Table, Value, effect::OUTBOX, fold::STATES};
 
 /// Rows by table and key.
 #[derive(Default)]
@@ -33,6 +33,13 @@ impl Rows {
         }
     }
 
+    /// Removes the effects of a reducer.
+    pub(super) fn clear_effects(&mut self, reducer: &str) {
+        if let Some(rows) = self.0.get_mut(OUTBOX.name) {
+            rows.retain(|_, row| !matches!(&row[0], Value::Text(of) if **of == *reducer));
+        }
+    }
+
     /// Removes the stored state of one partition, and notes how to undo it.
     pub(super) fn clear_state(&mut self, reducer: &str, partition: &str, undo: &mut Undo) {
         let key: Key = [reducer.into(), partition.into()].into_iter().collect();
@@ -59,6 +66,25 @@ impl Rows {
         for key in keys.collect::<Vec<_>>() {
             let old = rows.remove(&key);
             undo.0.push((table, key, old));
+        }
+    }
+
+    /// The rows with keys from this one on, with their keys.
+    pub(super) fn from(
+        &self,
+        table: &'static Table,
+        key: Key,
+    ) -> impl Iterator<Item = (&Key, &Vec<Value>)> {
+        self.0.get(table.name).into_iter().flat_map(move |rows| rows.range(key.clone()..))
+    }
+
+    pub(super) fn get_mut(&mut self, table: &'static Table, key: &Key) -> Option<&mut Vec<Value>> {
+        self.0.get_mut(table.name)?.get_mut(key)
+    }
+
+    pub(super) fn remove(&mut self, table: &'static Table, key: &Key) {
+        if let Some(rows) = self.0.get_mut(table.name) {
+            rows.remove(key);
         }
     }
 

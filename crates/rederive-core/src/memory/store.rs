@@ -8,9 +8,9 @@ use std::{
 
 use super::rows::{Rows, Undo};
 use crate::{
-    ChangeError, CommitError, Cursor, Key, OpenError, Opened, Opening, OwnedTable, PartitionId,
-    PartitionRecord, ReducerWrite, Skip, SkipRecord, StateRecord, Store, StoreError, StoreIdentity,
-    StoredReducer, StoredRow, Table, Value, Writer, fold::STATES, store::Revision,
+    ChangeError, CommitError, Cursor, Key, OpenError, Opened, Opening, Outbox, OwnedTable,
+    PartitionId, PartitionRecord, ReducerWrite, Skip, SkipRecord, StateRecord, Store, StoreError,
+    StoreIdentity, StoredReducer, StoredRow, Table, Value, Writer, fold::STATES, store::Revision,
 };
 
 /// A store in memory. Clones share the rows.
@@ -22,9 +22,9 @@ use crate::{
 pub struct MemoryStore(Arc<Mutex<State>>);
 
 #[derive(Default)]
-struct State {
+pub(super) struct State {
     reducers: HashMap<String, ReducerState>,
-    rows: Rows,
+    pub(super) rows: Rows,
 }
 
 #[derive(Default)]
@@ -92,10 +92,16 @@ impl MemoryStore {
         self.lock().rows.all(table).cloned().collect()
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
+    pub(super) fn lock(&self) -> MutexGuard<'_, State> {
         // A panic of the user's that happens under the lock is caught before it gets here, and commits
         // undo what they cannot finish.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    pub(super) fn epoch(&self, reducer: &str) -> Option<u64> {
+        self.reducers.get(reducer).map(|reducer| reducer.revision.epoch)
     }
 }
 
@@ -175,6 +181,7 @@ impl Store for MemoryStore {
     fn forget(&self, reducer: &str) -> Result<bool, StoreError> {
         let State { reducers, rows } = &mut *self.lock();
         rows.clear_states(reducer);
+        rows.clear_effects(reducer);
         let Some(reducer) = reducers.remove(reducer) else { return Ok(false) };
         for owned in reducer.tables.iter().filter(|owned| owned.statements().is_some()) {
             rows.clear(owned.table().name);
@@ -252,6 +259,10 @@ impl Store for MemoryStore {
             reducer.paused = paused;
         }
         Ok(())
+    }
+
+    fn outbox(&self) -> &dyn Outbox {
+        self
     }
 }
 

@@ -60,6 +60,18 @@ const STEPS: [&str; 1] = [
         state TEXT NOT NULL,
         PRIMARY KEY (reducer, id)
     ) STRICT, WITHOUT ROWID;
+    CREATE TABLE rederive_outbox (
+        reducer TEXT NOT NULL,
+        id TEXT NOT NULL,
+        cursor TEXT NOT NULL,
+        number INTEGER NOT NULL,
+        effect TEXT NOT NULL,
+        parked_kind TEXT,
+        parked_message TEXT,
+        parked_attempts INTEGER,
+        parked_time INTEGER,
+        PRIMARY KEY (reducer, id, cursor, number)
+    ) STRICT, WITHOUT ROWID;
     CREATE TABLE rederive_skips (
         reducer TEXT NOT NULL REFERENCES rederive_reducers (name) ON DELETE CASCADE,
         cursor TEXT NOT NULL,

@@ -14,6 +14,7 @@ mod owned;
 mod execute;
 pub mod explain;
 mod foreign_keys;
+mod outbox;
 mod progress;
 mod states;
 mod skips;

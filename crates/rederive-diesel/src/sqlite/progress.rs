@@ -15,8 +15,8 @@ use rederive_core::{
 
 use super::rows::{Bind, Rows, chunks};
 use crate::schema::{
-    rederive_partitions as partitions, rederive_reducers as reducers, rederive_skips as skips,
-    rederive_states as states,
+    rederive_outbox as outbox, rederive_partitions as partitions, rederive_reducers as reducers,
+    rederive_skips as skips, rederive_states as states,
 };
 
 /// The row of a reducer.
@@ -101,6 +101,7 @@ pub(crate) fn begin_anew(
 /// Forgets the reducer and all that belongs to it; false when there is no such reducer.
 pub(crate) fn forget(conn: &mut SqliteConnection, name: &str) -> QueryResult<bool> {
     diesel::delete(states::table.filter(states::reducer.eq(name))).execute(conn)?;
+    diesel::delete(outbox::table.filter(outbox::reducer.eq(name))).execute(conn)?;
     Ok(diesel::delete(reducers::table.filter(reducers::name.eq(name))).execute(conn)? > 0)
 }
 

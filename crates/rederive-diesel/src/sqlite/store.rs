@@ -9,7 +9,7 @@ use diesel::{
     sqlite::SqliteConnection,
 };
 use rederive_core::{
-    ChangeError, CommitError, Cursor, FailureKind, OpenError, Opened, Opening, PartitionId,
+    ChangeError, CommitError, Cursor, FailureKind, OpenError, Opened, Opening, Outbox, PartitionId,
     PartitionRecord, ReducerWrite, Revision, SkipRecord, StateRecord, Store, StoreError,
     StoreIdentity, StoredReducer, StoredRow, Value, Writer, error::panic_message,
 };
@@ -155,6 +155,10 @@ impl Store for SqliteStore {
         let connections = &self.0.0.connections;
         let done = connections.transaction(|conn| progress::pause(conn, reducer, paused));
         done.map_err(|failed: Failed<Error>| StoreError::new(connections.failed(failed)))
+    }
+
+    fn outbox(&self) -> &dyn Outbox {
+        self
     }
 }
 

@@ -12,6 +12,7 @@ pub mod loading;
 pub mod modifying;
 pub mod opening;
 pub mod rebuilding;
+pub mod outbox;
 pub mod recording;
 pub mod replacing;
 pub mod selecting;
@@ -162,6 +163,12 @@ pub fn all<T: StoreUnderTest>() -> Vec<Check<T>> {
         halting::a_halt_outlives_the_watermark_and_is_taken_back_by_a_record,
         halting::halted_partitions_are_listed_in_order_page_by_page,
         halting::only_halted_partitions_of_the_reducer_are_listed,
+        outbox::effects_are_read_in_the_order_of_their_keys,
+        outbox::effects_are_marked_in_one_transaction,
+        outbox::the_outbox_is_fenced_by_the_epoch,
+        outbox::a_forgotten_reducer_has_no_effects,
+        outbox::a_rejected_commit_leaves_no_effect,
+        outbox::parked_effects_are_listed_redelivered_and_dropped,
         skipping::a_skip_is_stored_with_everything_it_says,
         skipping::skips_are_listed_in_order_page_by_page,
         skipping::the_skips_of_one_event_are_found,

@@ -11,7 +11,7 @@ pub struct StoreChaos {
     pub writer: f64,
     /// [`Writer::revision`](rederive_core::Writer::revision) fails.
     pub revision: f64,
-    /// [`Store::load`](rederive_core::Store::load) fails.
+    /// [`Store::load`](rederive_core::Store::load) fails, and so does the outbox.
     pub load: f64,
     /// [`CommitFault::Transient`].
     pub transient: f64,

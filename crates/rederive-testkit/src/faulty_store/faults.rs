@@ -50,6 +50,10 @@ pub struct StoreCounts {
     pub revisions: usize,
     /// Calls of `load`.
     pub loads: usize,
+    /// Calls of [`Outbox::mark`](rederive_core::Outbox::mark).
+    pub marks: usize,
+    /// Effects that were marked.
+    pub marked: usize,
     /// Commits that are running now.
     pub running: usize,
     /// The most commits that ran at once.
@@ -73,6 +77,8 @@ struct State {
     writer: Script<()>,
     revision: Script<()>,
     load: Script<Option<Gate>>,
+    effects: Script<()>,
+    mark: Script<Option<Gate>>,
     other: Script<()>,
     commit: Script<CommitFault>,
     rejections: Vec<Box<Rejects>>,
@@ -116,6 +122,23 @@ impl StoreFaults {
     /// The next call of `load` begins only when the gate is open.
     pub fn stall_load(&self, gate: Gate) {
         self.lock().load.push(0, Some(gate));
+    }
+
+    /// The next `times` reads of the outbox fail.
+    pub fn fail_effects(&self, times: usize) {
+        let mut state = self.lock();
+        (0..times).for_each(|_| state.effects.push(0, ()));
+    }
+
+    /// The next `times` marks in the outbox fail, with nothing done.
+    pub fn fail_mark(&self, times: usize) {
+        let mut state = self.lock();
+        (0..times).for_each(|_| state.mark.push(0, None));
+    }
+
+    /// The next mark in the outbox begins only when the gate is open.
+    pub fn stall_mark(&self, gate: Gate) {
+        self.lock().mark.push(0, Some(gate));
     }
 
     /// The next `times` calls that read or note something beside commits (skips, pauses) fail.
@@ -233,6 +256,30 @@ impl StoreFaults {
             scripted => {
                 let fails = scripted.is_some() || state.strikes(|chaos| chaos.load);
                 self.answer(state, fails, "it cannot be read")
+            }
+        }
+    }
+
+    pub(super) fn at_effects(&self) -> Result<(), StoreError> {
+        let mut state = self.lock();
+        let scripted = state.effects.next().is_some();
+        let fails = scripted || state.strikes(|chaos| chaos.load);
+        self.answer(state, fails, "its outbox cannot be read")
+    }
+
+    pub(super) fn at_mark(&self) -> Result<(), StoreError> {
+        let mut state = self.lock();
+        state.counts.marks += 1;
+        match state.mark.next() {
+            Some(Some(gate)) => {
+                drop(state);
+                self.0.changed.notify_all();
+                gate.pass();
+                Ok(())
+            }
+            scripted => {
+                let fails = scripted.is_some() || state.strikes(|chaos| chaos.load);
+                self.answer(state, fails, "its outbox cannot be written")
             }
         }
     }
