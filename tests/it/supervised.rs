@@ -3,7 +3,7 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use rederive::{
-    Table,
+    States, Table, View,
     core::error::panic_message,
     testing::{self, ReadableStore, Supervised, properties, readable, rows},
 };
@@ -12,6 +12,7 @@ use crate::fixture::{
     World,
     backend::AnyStore,
     bank::{ACCOUNTS, Accounts, COPIES, Event},
+    folded::{Balance, Balances},
 };
 
 fn transfer(from: &str, to: &str, amount: i64) -> Event {
@@ -43,6 +44,19 @@ fn reducers_are_supervised_in_a_plain_test() {
 #[actix_rt::test]
 async fn reducers_are_supervised_in_a_test_on_an_actix_runtime() {
     works();
+}
+
+#[test]
+fn folds_and_views_are_supervised_as_well() {
+    let view = View::new();
+    let bank = Supervised::fold(Balances::default());
+    let bank = bank.and_view(Balances::named("viewed"), &view).start();
+    bank.append([Event::opened("a"), Event::deposited("a", 5), Event::poison("a")]);
+    bank.assert_halted("balances", "a", "poison");
+    bank.assert_halted("viewed", "a", "poison");
+    let stored: Option<Balance> = bank.store().state("balances", "a").expect("it can be read");
+    assert_eq!(stored.expect("it is stored").balance, 5);
+    assert_eq!(view.get("a").expect("it is shown").balance, 5);
 }
 
 #[test]

@@ -2,7 +2,7 @@
 //!
 //! For those who write reducers:
 //!
-//! - [`given`] tells in a few lines what a reducer makes of events, without actors or a database.
+//! - [`given()`] tells in a few lines what a reducer makes of events, without actors or a database.
 //! - [`properties`] holds a reducer to what must be true of every reducer, one line each.
 //!
 //! For those who embed Rederive, and for its own tests:

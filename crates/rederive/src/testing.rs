@@ -1,6 +1,6 @@
 //! For your tests: feature `testing`.
 //!
-//! [`given`] tells what a reducer makes of events, and [`properties`] hold it to what must be true
+//! [`given()`] tells what a reducer makes of events, and [`properties`] hold it to what must be true
 //! of every reducer; neither needs actors or a database. [`Supervised`] has your reducers run by the
 //! real supervisor, over a log and a store in memory. All of `rederive-testkit` is here as well.
 //!

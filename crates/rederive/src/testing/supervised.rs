@@ -9,10 +9,10 @@ use std::{
     time::Duration,
 };
 
-use rederive_actix::{Await, AwaitError, Config, Outcome, ReducerStatus};
+use rederive_actix::{Await, AwaitError, Config, Outcome, ReducerStatus, View};
 use rederive_core::{
-    Fold, Folded, Halt, MemoryLog, MemoryStore, Observer, PartitionId, Recorded, Reducer, Store,
-    Table, Value,
+    Engine, Fold, Folded, Halt, MemoryLog, MemoryStore, Observer, PartitionId, Recorded, Reducer,
+    Store, Table, Value,
 };
 use rederive_testkit::{Probe, diff::diff_rows};
 
@@ -52,7 +52,7 @@ pub struct Supervised<E> {
     log: MemoryLog<E>,
     store: MemoryStore,
     probe: Probe,
-    reducers: Vec<String>,
+    reducers: Reducers,
     handle: Handle,
 }
 
@@ -62,9 +62,12 @@ pub struct Supervision<E> {
     log: MemoryLog<E>,
     store: MemoryStore,
     probe: Probe,
-    reducers: Vec<String>,
+    reducers: Reducers,
     builder: Rederive<E>,
 }
+
+/// The names of the reducers, and where their progress lives.
+type Reducers = Vec<(String, Arc<dyn Store>)>;
 
 /// How long a test waits for something that must happen.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -92,7 +95,7 @@ impl<E: Clone + Send + Sync + 'static> Supervised<E> {
     /// When that takes longer than half a minute, or a reducer is blocked, with its status.
     #[track_caller]
     pub fn settle(&self) {
-        for reducer in &self.reducers {
+        for (reducer, _) in &self.reducers {
             let request = Await::caught_up(reducer).within(PATIENCE);
             match block_on(self.handle.wait(request)) {
                 Ok(_) => {}
@@ -149,16 +152,22 @@ impl<E: Clone + Send + Sync + 'static> Supervised<E> {
     /// When one is, with all that are.
     #[track_caller]
     pub fn assert_nothing_halted(&self) {
-        for reducer in &self.reducers {
+        for (reducer, _) in &self.reducers {
             assert!(self.halted(reducer).is_empty(), "halted are: {}", self.halts_text());
         }
     }
 
     /// The halted partitions of a reducer, once all is [settled](Self::settle).
+    ///
+    /// # Panics
+    /// When there is no such reducer, and as [`settle`](Self::settle).
     #[track_caller]
     pub fn halted(&self, reducer: &str) -> BTreeMap<PartitionId, Halt> {
         self.settle();
-        let halted = match self.store.halted(reducer, None, usize::MAX) {
+        let Some((_, store)) = self.reducers.iter().find(|(name, _)| name == reducer) else {
+            panic!("no reducer {reducer:?} is supervised here");
+        };
+        let halted = match store.halted(reducer, None, usize::MAX) {
             Ok(halted) => halted,
             Err(error) => panic!("{error}"),
         };
@@ -205,7 +214,7 @@ impl<E: Clone + Send + Sync + 'static> Supervised<E> {
 
     fn halts_text(&self) -> String {
         let mut halts = Vec::new();
-        for reducer in &self.reducers {
+        for (reducer, _) in &self.reducers {
             for (partition, halt) in self.halted(reducer) {
                 halts.push(format!("{reducer}, partition {partition:?}: {halt}"));
             }
@@ -238,7 +247,7 @@ impl<E: Clone + Send + Sync + 'static> Supervision<E> {
 
     /// Adds a reducer.
     pub fn and(mut self, reducer: impl Reducer<Event = E>) -> Self {
-        self.reducers.push(reducer.name().to_owned());
+        self.reducers.push((reducer.name().to_owned(), Arc::new(self.store.clone())));
         self.builder = self.builder.register(reducer, self.store.clone());
         self
     }
@@ -246,8 +255,16 @@ impl<E: Clone + Send + Sync + 'static> Supervision<E> {
     /// Adds a fold.
     pub fn and_fold<F: Fold<Event = E>>(mut self, fold: impl Into<Folded<F>>) -> Self {
         let fold = fold.into();
-        self.reducers.push(rederive_core::Engine::name(&fold).to_owned());
+        let name = Engine::name(&fold).to_owned();
+        self.reducers.push((name, Arc::new(self.store.clone())));
         self.builder = self.builder.register_fold(fold, self.store.clone());
+        self
+    }
+
+    /// Adds a fold whose states live in a view.
+    pub fn and_view<F: Fold<Event = E>>(mut self, fold: F, view: &View<F::State>) -> Self {
+        self.reducers.push((fold.name().to_owned(), Arc::new(view.clone())));
+        self.builder = self.builder.register_view(fold, view);
         self
     }
 
