@@ -5,6 +5,7 @@
 mod support;
 mod conformance;
 mod folding;
+mod owned;
 mod planning;
 mod store;
 mod typed_ops;
