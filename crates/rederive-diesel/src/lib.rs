@@ -11,13 +11,15 @@
 pub mod error;
 pub mod sqlite;
 pub mod typed;
+mod codec;
 mod plan;
 mod schema;
 
+pub use codec::{StoredEvent, UpcastError, Upcasts};
 pub use error::{AppendError, DatabaseError};
 pub use sqlite::{
     Database, DatabaseOptions, SqliteEventLog, SqliteStore, Synchronous,
-    event_log::Expected,
+    append::Expected,
     explain::{SqlExplanation, SqlStatement},
 };
 pub use typed::{DieselOps, TableRow, TableState, TypedRows, owned};

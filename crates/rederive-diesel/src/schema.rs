@@ -3,6 +3,8 @@
 diesel::table! {
     rederive_events (id) {
         id -> BigInt,
+        event_type -> Nullable<Text>,
+        event_version -> BigInt,
         stream -> Nullable<Text>,
         stream_version -> Nullable<BigInt>,
         time -> BigInt,

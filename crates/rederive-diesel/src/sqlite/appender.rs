@@ -13,11 +13,11 @@ use rederive_core::{Timestamp, Wakers, error::panic_message};
 use tokio::sync::{mpsc, oneshot};
 
 use super::{
+    append::Expected,
     connections::{Connections, Failed, in_doubt},
-    event_log::Expected,
     rows::{Bind, Rows, chunks},
 };
-use crate::{AppendError, schema::rederive_events as events};
+use crate::{AppendError, codec::Encoded, schema::rederive_events as events};
 
 /// A transaction takes no further appends once it has so many events or bytes.
 const MOST_EVENTS: usize = 4096;
@@ -26,9 +26,23 @@ const MOST_BYTES: usize = 4 << 20;
 /// One call of `append`: all of its events are appended, next to each other, or none.
 pub(crate) struct Request {
     pub(crate) stream: Option<(String, Expected)>,
-    /// The events as JSON.
-    pub(crate) events: Vec<String>,
-    pub(crate) reply: oneshot::Sender<Result<Appended, AppendError>>,
+    pub(crate) events: Vec<Encoded>,
+    pub(crate) reply: Reply,
+}
+
+/// To whoever waits, which may have gone: it has been served all the same.
+pub(crate) enum Reply {
+    Async(oneshot::Sender<Result<Appended, AppendError>>),
+    Blocking(std::sync::mpsc::SyncSender<Result<Appended, AppendError>>),
+}
+
+impl Reply {
+    fn send(self, result: Result<Appended, AppendError>) {
+        match self {
+            Reply::Async(reply) => drop(reply.send(result)),
+            Reply::Blocking(reply) => drop(reply.send(result)),
+        }
+    }
 }
 
 /// Where the events of a request stand.
@@ -97,7 +111,8 @@ impl Drop for Appender {
 /// arrives, it waits for the first.
 fn serve(connections: &Connections, wakers: &Wakers, mut requests: mpsc::Receiver<Request>) {
     while let Some(first) = requests.blocking_recv() {
-        let size = |request: &Request| request.events.iter().map(String::len).sum::<usize>();
+        let size =
+            |request: &Request| request.events.iter().map(|event| event.data.len()).sum::<usize>();
         let (mut count, mut bytes) = (first.events.len(), size(&first));
         let mut group = vec![first];
         while count < MOST_EVENTS
@@ -123,8 +138,7 @@ fn write(connections: &Connections, group: Vec<Request>) -> bool {
         Ok(replies) => {
             let appended = replies.iter().any(Result::is_ok);
             for (request, reply) in group.into_iter().zip(replies) {
-                // Whoever does not wait any more has been served all the same.
-                let _ = request.reply.send(reply);
+                request.reply.send(reply);
             }
             return appended;
         }
@@ -142,7 +156,7 @@ fn write(connections: &Connections, group: Vec<Request>) -> bool {
         return appended;
     }
     for request in group {
-        let _ = request.reply.send(Err(explain(connections, &failed, begun)));
+        request.reply.send(Err(explain(connections, &failed, begun)));
     }
     // In doubt, it may be there.
     matches!(failed, Failed::Commit(_))
@@ -209,20 +223,23 @@ fn append(
         for (event, nth) in request.events.iter().zip(1..) {
             rows.extend([
                 Bind::Integer(last + nth),
+                Bind::text(event.event_type.as_deref()),
+                Bind::Integer(event.version.into()),
                 Bind::text(version.map(|(stream, _)| stream)),
                 Bind::integer(version.map(|(_, before)| before + nth)),
                 Bind::Integer(time.as_micros()),
-                Bind::Text(event),
+                Bind::Text(&event.data),
             ]);
         }
         replies.push(Ok(Appended { first: last + 1, time }));
         last = end;
     }
-    const HEAD: &str =
-        "INSERT INTO rederive_events (id, stream, stream_version, time, data) VALUES ";
-    for range in chunks(usize::MAX, rows.len() / 5, 5) {
-        let binds = &rows[range.start * 5..range.end * 5];
-        Rows { head: HEAD, tail: "", width: 5, binds }.execute(conn)?;
+    const HEAD: &str = "INSERT INTO rederive_events
+        (id, event_type, event_version, stream, stream_version, time, data) VALUES ";
+    const WIDTH: usize = 7;
+    for range in chunks(usize::MAX, rows.len() / WIDTH, WIDTH) {
+        let binds = &rows[range.start * WIDTH..range.end * WIDTH];
+        Rows { head: HEAD, tail: "", width: WIDTH, binds }.execute(conn)?;
     }
     Ok(replies)
 }

@@ -16,6 +16,8 @@ const STEPS: [&str; 1] = [
     // as `Cursor::encode` writes them: their order as text is their order as cursors.
     "CREATE TABLE rederive_events (
         id INTEGER PRIMARY KEY AUTOINCREMENT,
+        event_type TEXT,
+        event_version INTEGER NOT NULL DEFAULT 1,
         stream TEXT,
         stream_version INTEGER,
         time INTEGER NOT NULL,

@@ -20,7 +20,10 @@ mod states;
 mod skips;
 mod store;
 mod appender;
-pub mod event_log;
+mod blocking;
+mod read;
+pub mod append;
+mod event_log;
 
 pub use database::Database;
 pub use event_log::SqliteEventLog;

@@ -4,11 +4,13 @@ use std::ops::Range;
 
 use diesel::prelude::*;
 use rederive_core::{Cursor, Table, Value};
-use rederive_diesel::{SqliteEventLog, SqliteStore};
+use rederive_diesel::{SqliteEventLog, SqliteStore, Upcasts};
 use rederive_testkit::conformance::{
     event_log::{self, LogUnderTest},
     store::{self, CREATE_TABLES, StoreUnderTest},
 };
+
+use serde::{Deserialize, Serialize};
 
 use crate::support::Scratch;
 
@@ -96,22 +98,35 @@ fn the_store_keeps_every_promise() {
     });
 }
 
-struct LogOnSqlite(SqliteEventLog<u64>, Scratch);
+/// An event whose types are known to the log.
+#[derive(Serialize, Deserialize)]
+enum Number {
+    Even(u64),
+    Odd { number: u64 },
+}
+
+struct LogOnSqlite(SqliteEventLog<Number>, Scratch);
 
 impl LogUnderTest for LogOnSqlite {
-    type Log = SqliteEventLog<u64>;
+    type Log = SqliteEventLog<Number>;
 
-    fn log(&self) -> &SqliteEventLog<u64> {
+    fn log(&self) -> &SqliteEventLog<Number> {
         &self.0
     }
 
     fn append(&self, numbers: Range<u64>) -> Vec<Cursor> {
-        let recorded = self.0.append_blocking(numbers.collect()).unwrap();
+        let event = |number| match number % 2 {
+            0 => Number::Even(number),
+            _ => Number::Odd { number },
+        };
+        let recorded = self.0.append_blocking(numbers.map(event).collect()).unwrap();
         recorded.into_iter().map(|event| event.cursor).collect()
     }
 
-    fn number(&self, event: &u64) -> u64 {
-        *event
+    fn number(&self, event: &Number) -> u64 {
+        match event {
+            Number::Even(number) | Number::Odd { number } => *number,
+        }
     }
 
     fn append_at(&self, cursor: Cursor, number: u64) -> bool {
@@ -120,7 +135,7 @@ impl LogUnderTest for LogOnSqlite {
             return false;
         }
         let sql = "INSERT INTO rederive_events (id, time, data) VALUES";
-        self.1.execute(&format!("{sql} ({id}, 0, '{number}')"));
+        self.1.execute(&format!("{sql} ({id}, 0, '{{\"Even\":{number}}}')"));
         true
     }
 
@@ -133,6 +148,15 @@ impl LogUnderTest for LogOnSqlite {
     fn counts_exactly(&self) -> bool {
         false
     }
+}
+
+#[test]
+fn the_event_log_with_a_history_keeps_every_promise() {
+    event_log::exercise(|| {
+        let scratch = Scratch::new("");
+        let history = Upcasts::new().rename("Half", "Odd").change("Odd", |_, _| Ok(()));
+        LogOnSqlite(scratch.db.event_log().upcast(history), scratch)
+    });
 }
 
 #[test]

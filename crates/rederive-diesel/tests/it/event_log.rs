@@ -277,6 +277,42 @@ fn appending_works_on_an_async_runtime_and_a_full_queue_only_makes_it_wait() {
     assert_eq!(log.head().unwrap(), Cursor::from(100));
 }
 
+/// A runtime lets nothing be ready for a task that has done much without yielding.
+#[test]
+fn appending_on_the_thread_of_a_runtime_does_not_wait_for_ever() {
+    let directory = tempfile::tempdir().unwrap();
+    let options = rederive_diesel::DatabaseOptions::default().append_queue(1);
+    let db = Database::open_with(directory.path().join("x.db"), options).unwrap();
+    let log = db.event_log::<u64>();
+    let (done, wait) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        runtime.block_on(async {
+            let (send, mut queue) = tokio::sync::mpsc::unbounded_channel();
+            (0..10_000).for_each(|n| send.send(n).unwrap());
+            let waker = std::task::Waker::noop();
+            let mut context = std::task::Context::from_waker(waker);
+            // Until the budget is used up: there is more in the queue, and it says that there is not.
+            while queue.poll_recv(&mut context).is_ready() {}
+            for n in 0..3 {
+                log.append_blocking(vec![n]).unwrap();
+            }
+            // With a queue that is full now and then.
+            std::thread::scope(|scope| {
+                for _ in 0..4 {
+                    scope.spawn(|| {
+                        (0..50).for_each(|n| drop(log.append_blocking(vec![n]).unwrap()))
+                    });
+                }
+                (0..50).for_each(|n| drop(log.append_blocking(vec![n]).unwrap()));
+            });
+        });
+        done.send(log.head().unwrap()).unwrap();
+    });
+    let head = wait.recv_timeout(std::time::Duration::from_secs(60)).expect("it is appended");
+    assert_eq!(head, Cursor::from(253));
+}
+
 #[test]
 fn appending_nothing_does_nothing() {
     let scratch = Scratch::new("");

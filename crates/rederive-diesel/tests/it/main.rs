@@ -13,6 +13,8 @@ mod explain;
 mod typed_rows;
 mod values;
 mod event_log;
+mod event_types;
+mod upcasts;
 mod database;
 mod faults;
 mod speed;
