@@ -11,7 +11,7 @@ use std::{
 
 use actix::{Actor, ActorContext, Addr, AsyncContext, Context, Handler, Recipient, Running};
 use rederive_core::{
-    Cursor, Entry, EventLog, LogError, Notice, ReadError, Slice, Timestamp, Wake,
+    Cursor, Entry, EventLog, EventTypes, LogError, Notice, ReadError, Slice, Timestamp, Wake,
     error::panic_message,
 };
 
@@ -67,7 +67,8 @@ enum Request<E: Send + Sync + 'static> {
 }
 
 enum Answer<E> {
-    Slice(Slice<E>),
+    /// And the types that were asked for.
+    Slice(Slice<E>, Arc<EventTypes>),
     /// A slice with what stands at the cursor: so that events are held in one way only.
     Event(Option<Slice<E>>),
     Head(Cursor),
@@ -77,6 +78,7 @@ enum Answer<E> {
 
 struct Recent<E> {
     after: Cursor,
+    types: Arc<EventTypes>,
     wakes: u64,
     slice: Arc<Slice<E>>,
 }
@@ -146,11 +148,11 @@ impl<E: Send + Sync + 'static> EventLogActor<E> {
         }
     }
 
-    fn recent_slice(&self, Fetch { after, repair, .. }: &Fetch<E>) -> Option<Fetched<E>> {
-        let found = self
-            .recent
-            .iter()
-            .find(|recent| recent.after <= *after && *after < recent.slice.end)?;
+    fn recent_slice(&self, fetch: &Fetch<E>) -> Option<Fetched<E>> {
+        let Fetch { after, types, repair, .. } = fetch;
+        let found = self.recent.iter().find(|recent| {
+            recent.after <= *after && *after < recent.slice.end && recent.types.covers(types)
+        })?;
         let at_head = found.slice.at_head && found.wakes == self.wakes;
         Some(Fetched { slice: Arc::clone(&found.slice), at_head, repair: repair.clone() })
     }
@@ -169,13 +171,35 @@ impl<E: Send + Sync + 'static> EventLogActor<E> {
         Some(Arc::clone(&recent.slice))
     }
 
+    /// What to read for this request: also what others want who wait to go on from the same place,
+    /// so that one read serves them all.
+    fn types_for(&self, fetch: &Fetch<E>) -> Arc<EventTypes> {
+        let mut types = Arc::clone(&fetch.types);
+        for request in &self.queue {
+            if let Request::Fetch(other) = request
+                && other.after == fetch.after
+                && !types.covers(&other.types)
+            {
+                types = Arc::new(types.or(&other.types));
+            }
+        }
+        types
+    }
+
     fn read(&mut self, request: Request<E>, ctx: &Context<Self>) {
+        let types = match &request {
+            Request::Fetch(fetch) => self.types_for(fetch),
+            _ => Arc::default(),
+        };
         let Some(worker) = &self.worker else { return };
         self.reading = true;
         let (log, me, wakes) = (Arc::clone(&self.log), ctx.address(), self.wakes);
         worker.run(move |()| {
             let answer = catch_unwind(AssertUnwindSafe(|| match &request {
-                Request::Fetch(fetch) => log.fetch(&fetch.after, fetch.limit).map(Answer::Slice),
+                Request::Fetch(fetch) => {
+                    let slice = log.fetch_types(&fetch.after, fetch.limit, &types);
+                    slice.map(|slice| Answer::Slice(slice, types))
+                }
                 Request::Find(find) => found(&*log, &find.cursor).map(Answer::Event),
                 Request::Measure(asked) => measured(&*log, asked).map(Answer::Measure),
                 Request::Head(_) | Request::Poll => log.head().map(Answer::Head),
@@ -190,13 +214,13 @@ impl<E: Send + Sync + 'static> EventLogActor<E> {
 
     fn answer(&mut self, request: Request<E>, wakes: u64, answer: Answer<E>) {
         match (request, answer) {
-            (Request::Fetch(fetch), Answer::Slice(slice)) => {
+            (Request::Fetch(fetch), Answer::Slice(slice, types)) => {
                 let slice = Arc::new(slice);
                 self.seen = slice.end.clone().max(self.seen.clone());
                 // What cannot be decoded may be corrected, and is read again for whoever asks.
                 if !slice.events.is_empty() && slice.undecodable.is_empty() {
                     let (after, slice) = (fetch.after, Arc::clone(&slice));
-                    self.recent.push_front(Recent { after, wakes, slice });
+                    self.recent.push_front(Recent { after, types, wakes, slice });
                     self.recent.truncate(RECENT_SLICES);
                 }
                 let at_head = slice.at_head && wakes == self.wakes;

@@ -7,8 +7,8 @@ use std::sync::{Arc, atomic::AtomicBool};
 
 use actix::{Message, Recipient};
 use rederive_core::{
-    Backoff, Cursor, Delivery, Group, Next, OpenError, Opened, OwnedTable, PartitionId, Rejection,
-    Settled, SkipRecord, Slice, Store, StoreError, StoredRow, Timestamp, Value,
+    Backoff, Cursor, Delivery, EventTypes, Group, Next, OpenError, Opened, OwnedTable, PartitionId,
+    Rejection, Settled, SkipRecord, Slice, Store, StoreError, StoredRow, Timestamp, Value,
 };
 use tokio::sync::oneshot;
 
@@ -54,6 +54,8 @@ pub(crate) struct NewEvents;
 /// dispatcher → event log: read what comes after a cursor.
 pub(crate) struct Fetch<E: Send + Sync + 'static> {
     pub(crate) after: Cursor,
+    /// Others may be left out.
+    pub(crate) types: Arc<EventTypes>,
     /// Said again in the answer: for the repair of this partition, not to read on.
     pub(crate) repair: Option<PartitionId>,
     /// How many events, at most.
@@ -61,7 +63,8 @@ pub(crate) struct Fetch<E: Send + Sync + 'static> {
     pub(crate) reply: Recipient<Fetched<E>>,
 }
 
-/// event log → dispatcher: a slice that goes on after the cursor asked for; it may begin earlier.
+/// event log → dispatcher: a slice that goes on after the cursor asked for; it may begin earlier and
+/// hold events of other types.
 pub(crate) struct Fetched<E> {
     pub(crate) slice: Arc<Slice<E>>,
     /// The log held no more when it was read, and nothing has been heard since.

@@ -4,8 +4,7 @@ use std::{sync::Arc, time::SystemTime};
 
 use actix::{Actor, ActorContext, Addr, AsyncContext, Context, Handler, Running};
 use rederive_core::{
-    Cursor, Engine, Halt, Next, PartitionEngine, PartitionId, PartitionState, Recorded, Skip,
-    Timestamp, Waiters,
+    Cursor, Halt, Next, PartitionEngine, PartitionId, PartitionState, Skip, Timestamp, Waiters,
 };
 
 use crate::{
@@ -204,18 +203,6 @@ pub(crate) fn answer_without_actor(
         Some(halt) if cursor > stands_at => waiter.finish(Outcome::Halted(Arc::clone(halt))),
         _ => waiter.done(),
     }
-}
-
-/// The partitions of an event, each once.
-///
-/// # Errors
-/// What the panic said, if the reducer panicked.
-pub(crate) fn partitions_of<E: Send + Sync + 'static>(
-    engine: &dyn Engine<Event = E>,
-    event: &Recorded<E>,
-) -> Result<rederive_core::Partitions, String> {
-    std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| engine.partition(&event.data)))
-        .map_err(|payload| rederive_core::error::panic_message(&*payload))
 }
 
 pub(crate) fn now() -> Timestamp {

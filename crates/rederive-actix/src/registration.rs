@@ -4,7 +4,7 @@ use std::{any::Any, sync::Arc};
 
 use actix::{Actor, Addr, Recipient};
 use rederive_core::{
-    Engine, EventLog, OpenError, OwnedTable, Reducer, Stateless, Store, StoreError,
+    Engine, EventLog, EventTypes, OpenError, OwnedTable, Reducer, Stateless, Store, StoreError,
 };
 use tokio::sync::oneshot;
 
@@ -29,7 +29,8 @@ use crate::{
 pub struct Registration(Box<dyn Register + Send>);
 
 impl Registration {
-    /// Puts the three together. The reducer's name, version and tables are asked for once, here.
+    /// Puts the three together. The reducer's name, version, tables and event types are asked for
+    /// once, here.
     pub fn new<E: Send + Sync + 'static>(
         reducer: Arc<dyn Reducer<Event = E>>,
         log: Arc<dyn EventLog<Event = E>>,
@@ -45,9 +46,19 @@ impl Registration {
         store: Arc<dyn Store>,
     ) -> Self {
         let (name, version) = (engine.name().into(), engine.version());
-        let tables = engine.tables().into();
+        let (tables, types) = (engine.tables().into(), Arc::new(engine.event_types()));
         let (ownership, rebuild) = (Ownership::default(), Job::default());
-        Self(Box::new(Typed { name, version, tables, engine, log, store, ownership, rebuild }))
+        Self(Box::new(Typed {
+            name,
+            version,
+            tables,
+            types,
+            engine,
+            log,
+            store,
+            ownership,
+            rebuild,
+        }))
     }
 
     /// Has the reducer rebuilt when it is started. The future says how that went.
@@ -174,6 +185,7 @@ struct Typed<E> {
     name: Arc<str>,
     version: u32,
     tables: Arc<[OwnedTable]>,
+    types: Arc<EventTypes>,
     engine: Arc<dyn Engine<Event = E>>,
     log: Arc<dyn EventLog<Event = E>>,
     store: Arc<dyn Store>,
@@ -230,6 +242,7 @@ impl<E: Send + Sync + 'static> Register for Typed<E> {
             name: Arc::clone(&self.name),
             version: self.version,
             tables: Arc::clone(&self.tables),
+            types: Arc::clone(&self.types),
             log: Arc::clone(&self.log),
             log_actor: log_actor.clone(),
             persistence: persistence.addr.clone(),

@@ -1,14 +1,21 @@
 //! From a slice to its partitions: routing and delivering.
 
-use std::{sync::Arc, time::Instant};
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::Arc,
+    time::Instant,
+};
 
 use actix::{Actor, Addr, AsyncContext, Context, Handler};
-use rederive_core::{Blocked, Cursor, Delivery, Entry, Notice, PartitionId, Slice};
+use rederive_core::{
+    Blocked, Cursor, Delivery, Entry, EventTypes, Notice, PartitionId, Partitions, Recorded, Slice,
+    error::panic_message,
+};
 
 use super::{Dispatcher, Links, Phase, flow::Dispatched, load::Loads};
 use crate::{
     message::{Deliver, Fetched, Passivate},
-    partition_dispatcher::{Begin, PartitionDispatcher, partitions_of},
+    partition_dispatcher::{Begin, PartitionDispatcher},
 };
 
 impl<E: Send + Sync + 'static> Handler<Fetched<E>> for Dispatcher<E> {
@@ -56,7 +63,7 @@ impl<E: Send + Sync + 'static> Dispatcher<E> {
         let mut before = &self.flow.position;
         for entry in slice.entries(&self.flow.position) {
             let routed = match entry {
-                Entry::Event(index, event) => match partitions_of(&*links.engine, event) {
+                Entry::Event(index, event) => match links.partitions_of(event) {
                     Ok(partitions) => Ok((index, &event.cursor, partitions)),
                     Err(message) => {
                         let cursor = event.cursor.clone();
@@ -142,6 +149,23 @@ impl<E: Send + Sync + 'static> Dispatcher<E> {
 }
 
 impl<E: Send + Sync + 'static> Links<E> {
+    /// The partitions of an event; none if it is of a type that does not concern the reducer, however
+    /// it came to be read.
+    ///
+    /// # Errors
+    /// What the panic said, if the reducer panicked.
+    pub(super) fn partitions_of(&self, event: &Recorded<E>) -> Result<Partitions, String> {
+        let partitions = || match &*self.types {
+            EventTypes::Only(_)
+                if !self.types.admits(self.log.event_type(&event.data).as_deref()) =>
+            {
+                Partitions::None
+            }
+            _ => self.engine.partition(&event.data),
+        };
+        catch_unwind(AssertUnwindSafe(partitions)).map_err(|panic| panic_message(&*panic))
+    }
+
     /// Starts the actor of a partition that stands at `cursor`.
     pub(super) fn start(
         &self,

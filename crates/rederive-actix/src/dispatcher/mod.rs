@@ -19,7 +19,7 @@ use std::{sync::Arc, time::Duration};
 
 use actix::{Actor, ActorContext, Addr, AsyncContext, Context, Handler, Running};
 use rederive_core::{
-    Blocked, Cursor, Engine, Notice, OwnedTable, Revision, Waiters, event_log::EventLog,
+    Blocked, Cursor, Engine, EventLog, EventTypes, Notice, OwnedTable, Revision, Waiters,
 };
 
 use self::{flow::Flow, group::Grouping, route::Routes};
@@ -83,6 +83,8 @@ pub(crate) struct Links<E: Send + Sync + 'static> {
     pub(crate) name: Arc<str>,
     pub(crate) version: u32,
     pub(crate) tables: Arc<[OwnedTable]>,
+    /// The types of events that concern the reducer.
+    pub(crate) types: Arc<EventTypes>,
     pub(crate) log: Arc<dyn EventLog<Event = E>>,
     pub(crate) log_actor: Addr<EventLogActor<E>>,
     pub(crate) persistence: Addr<Persistence>,
@@ -172,6 +174,7 @@ impl<E: Send + Sync + 'static> Dispatcher<E> {
             self.flow.at_head = true;
             self.links.log_actor.do_send(Fetch {
                 after: self.flow.position.clone(),
+                types: Arc::clone(&self.links.types),
                 repair: None,
                 limit: self.links.sizes.slice,
                 reply: ctx.address().recipient(),

@@ -8,7 +8,7 @@ use rederive_core::{Delivery, Notice, PartitionId, Settles};
 use super::{Dispatcher, flow::Dispatched};
 use crate::{
     message::{Deliver, PartitionEnded, Recover},
-    partition_dispatcher::{Begin, partitions_of},
+    partition_dispatcher::Begin,
 };
 
 impl<E: Send + Sync + 'static> Handler<PartitionEnded> for Dispatcher<E> {
@@ -67,7 +67,7 @@ impl<E: Send + Sync + 'static> Dispatcher<E> {
                     continue;
                 }
                 let mut mine = false;
-                if let Ok(partitions) = partitions_of(&*self.links.engine, event) {
+                if let Ok(partitions) = self.links.partitions_of(event) {
                     partitions.for_each_distinct(|id| mine |= id == *partition);
                 }
                 if mine {
@@ -93,7 +93,7 @@ impl<E: Send + Sync + 'static> Dispatcher<E> {
         event: &rederive_core::Recorded<E>,
     ) -> Vec<PartitionId> {
         let mut distinct = Vec::new();
-        if let Ok(partitions) = partitions_of(&*self.links.engine, event) {
+        if let Ok(partitions) = self.links.partitions_of(event) {
             partitions.for_each_distinct(|partition| distinct.push(partition));
         }
         debug_assert_eq!(distinct.iter().collect::<HashSet<_>>().len(), distinct.len());

@@ -19,7 +19,7 @@ use tokio::sync::oneshot;
 use super::{Dispatcher, Phase, group::UnderWay};
 use crate::{
     message::{Answer, Deliver, Fetch, Passivate, Recover, RepairPartition},
-    partition_dispatcher::{Begin, now, partitions_of},
+    partition_dispatcher::{Begin, now},
     repair::RepairError,
 };
 
@@ -185,6 +185,7 @@ impl<E: Send + Sync + 'static> Dispatcher<E> {
         if going.position < self.flow.position {
             self.links.log_actor.do_send(Fetch {
                 after: going.position.clone(),
+                types: Arc::clone(&self.links.types),
                 repair: Some(partition.clone()),
                 limit: self.links.sizes.slice,
                 reply: ctx.address().recipient(),
@@ -222,7 +223,7 @@ impl<E: Send + Sync + 'static> Dispatcher<E> {
         });
         for index in from..to {
             let mut mine = false;
-            if let Ok(partitions) = partitions_of(&*self.links.engine, &slice.events[index]) {
+            if let Ok(partitions) = self.links.partitions_of(&slice.events[index]) {
                 partitions.for_each_distinct(|id| mine |= id == *partition);
             }
             if mine {

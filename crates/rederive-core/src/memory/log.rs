@@ -1,12 +1,14 @@
 //! [`MemoryLog`].
 
 use std::{
+    borrow::Cow,
     sync::{Arc, PoisonError, RwLock, Weak},
     time::SystemTime,
 };
 
 use crate::{
-    Cursor, CursorKind, EventLog, LogError, ReadError, Recorded, Slice, Timestamp, Wake, Wakers,
+    Cursor, CursorKind, EventLog, EventTypes, LogError, ReadError, Recorded, Slice, Timestamp,
+    Wake, Wakers,
 };
 
 /// An event log in memory. Clones share the events.
@@ -22,8 +24,12 @@ use crate::{
 /// ```
 pub struct MemoryLog<E>(Arc<Shared<E>>);
 
+type TypeOf<E> = dyn for<'e> Fn(&'e E) -> &'e str + Send + Sync;
+
 struct Shared<E> {
     kind: CursorKind,
+    /// Names the types of events, if they have any.
+    type_of: Option<Box<TypeOf<E>>>,
     events: RwLock<Vec<Recorded<E>>>,
     wakers: Wakers,
 }
@@ -37,7 +43,27 @@ impl<E: Clone + Send + Sync + 'static> MemoryLog<E> {
     /// An empty log whose cursors are of this kind. A log with text cursors is filled with
     /// [`append_at`](Self::append_at).
     pub fn of_kind(kind: CursorKind) -> Self {
-        Self(Arc::new(Shared { kind, events: RwLock::default(), wakers: Wakers::default() }))
+        Self::of(kind, None)
+    }
+
+    /// An empty log that numbers its events, and knows their types by this function.
+    ///
+    /// ```
+    /// use rederive_core::{Cursor, EventLog, EventTypes, MemoryLog};
+    ///
+    /// let log = MemoryLog::typed_by(|event: &(&'static str, u32)| event.0);
+    /// log.append([("opened", 1), ("closed", 1)]);
+    /// let closed = log.fetch_types(&Cursor::Start, 10, &EventTypes::only(["closed"]))?;
+    /// assert_eq!(closed.events.len(), 1);
+    /// # Ok::<(), rederive_core::LogError>(())
+    /// ```
+    pub fn typed_by(type_of: impl for<'e> Fn(&'e E) -> &'e str + Send + Sync + 'static) -> Self {
+        Self::of(CursorKind::Integer, Some(Box::new(type_of)))
+    }
+
+    fn of(kind: CursorKind, type_of: Option<Box<TypeOf<E>>>) -> Self {
+        let (events, wakers) = (RwLock::default(), Wakers::default());
+        Self(Arc::new(Shared { kind, type_of, events, wakers }))
     }
 
     /// Appends events and wakes those who follow the log. Each is numbered one above its
@@ -115,6 +141,30 @@ impl<E: Clone + Send + Sync + 'static> EventLog for MemoryLog<E> {
         let events = log[from..to].to_vec();
         let end = events.last().map_or(after, |event| &event.cursor).clone();
         Ok(Slice::new(events, end, to == log.len()))
+    }
+
+    fn fetch_types(
+        &self,
+        after: &Cursor,
+        limit: usize,
+        types: &EventTypes,
+    ) -> Result<Slice<E>, LogError> {
+        if *types == EventTypes::All {
+            return self.fetch(after, limit);
+        }
+        let log = self.0.events.read().unwrap_or_else(PoisonError::into_inner);
+        let from = log.partition_point(|event| event.cursor <= *after);
+        let wanted = |event: &&Recorded<E>| types.admits(self.event_type(&event.data).as_deref());
+        let events: Vec<_> = log[from..].iter().filter(wanted).take(limit).cloned().collect();
+        let full = events.len() == limit;
+        let last = if full { events.last() } else { log[from..].last() };
+        let end = last.map_or(after, |event| &event.cursor).clone();
+        let at_head = log.last().is_none_or(|head| head.cursor <= end);
+        Ok(Slice::new(events, end, at_head))
+    }
+
+    fn event_type<'e>(&self, event: &'e E) -> Option<Cow<'e, str>> {
+        self.0.type_of.as_ref().map(|type_of| Cow::Borrowed(type_of(event)))
     }
 
     fn find(&self, cursor: &Cursor) -> Result<Option<Recorded<E>>, ReadError> {
