@@ -9,6 +9,7 @@ mod crash;
 mod documents;
 mod dying;
 mod failing;
+mod event_types;
 mod faults;
 mod fencing;
 mod fixture;

@@ -94,11 +94,11 @@ pub trait Reducer: Send + Sync + 'static {
     /// # use rederive_core::{OnUndecodable, Undecodable};
     /// # struct Accounts;
     /// # impl Accounts {
-    /// // Within `impl Reducer for Accounts`, whose log has a stream per account:
+    /// // Within `impl Reducer for Accounts`, whose log has other streams than those of accounts:
     /// fn on_undecodable(&self, event: &Undecodable) -> OnUndecodable {
     ///     match &event.stream {
-    ///         Some(account) => OnUndecodable::Partitions(account.as_ref().into()),
-    ///         None => OnUndecodable::Block,
+    ///         Some(stream) if !stream.starts_with("account-") => OnUndecodable::Ignore,
+    ///         _ => OnUndecodable::Block,
     ///     }
     /// }
     /// # }

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use crate::{Cursor, Partitions, Timestamp};
+use crate::{Cursor, Timestamp};
 
 /// An event whose stored form could not be turned into the log's event type.
 ///
@@ -45,10 +45,7 @@ pub enum OnUndecodable {
     /// takes a restart.
     #[default]
     Block,
-    /// The reducer passes the event by, and that is recorded in the transaction that passes it.
-    Skip,
-    /// The event belongs to these partitions, as the reducer can tell from what is known of it: it
-    /// fails in each of them like an event that cannot be reduced, and others go on. With
-    /// [`Partitions::None`], it is ignored.
-    Partitions(Partitions),
+    /// The event does not concern the reducer, as it can tell from what is known of it: it is passed
+    /// like an event without partitions, and nothing is recorded.
+    Ignore,
 }

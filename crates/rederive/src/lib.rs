@@ -24,11 +24,11 @@ pub use rederive_actix::{
 pub use rederive_core as core;
 #[doc(inline)]
 pub use rederive_core::{
-    Blocked, Change, ColumnKind, Cursor, CursorKind, CustomOp, EventLog, Failure, FailureKind,
-    Fold, Folded, Halt, Json, JsonState, Key, LogError, MemoryLog, MemoryStore, Notice, Observer,
-    OnFailure, Op, Ops, OwnedTable, PartitionId, PartitionRecord, Partitions, Recorded,
-    ReduceError, Reducer, Row, RowFn, RowOp, Skip, SkipRecord, SkippedBy, StateError, StateForm,
-    StateRecord, States, Store, StoreError, Table, Timestamp, Value, WhereOp,
+    Blocked, Change, ColumnKind, Cursor, CursorKind, CustomOp, EventLog, EventTypes, Failure,
+    FailureKind, Fold, Folded, Halt, Json, JsonState, Key, LogError, MemoryLog, MemoryStore,
+    Notice, Observer, OnFailure, Op, Ops, OwnedTable, PartitionId, PartitionRecord, Partitions,
+    Recorded, ReduceError, Reducer, Row, RowFn, RowOp, Skip, SkipRecord, SkippedBy, StateError,
+    StateForm, StateRecord, States, Store, StoreError, Table, Timestamp, Value, WhereOp,
 };
 #[doc(inline)]
 pub use rederive_diesel as diesel;

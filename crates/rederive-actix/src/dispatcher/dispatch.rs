@@ -8,8 +8,8 @@ use std::{
 
 use actix::{Actor, Addr, AsyncContext, Context, Handler};
 use rederive_core::{
-    Blocked, Cursor, Delivery, Entry, EventTypes, Notice, PartitionId, Partitions, Recorded, Slice,
-    error::panic_message,
+    Blocked, Cursor, Delivery, Entry, EventTypes, Notice, OnUndecodable, PartitionId, Partitions,
+    Recorded, Slice, Undecodable, error::panic_message,
 };
 
 use super::{Dispatcher, Links, Phase, flow::Dispatched, load::Loads};
@@ -62,6 +62,12 @@ impl<E: Send + Sync + 'static> Dispatcher<E> {
         let mut to = from;
         let mut before = &self.flow.position;
         for entry in slice.entries(&self.flow.position) {
+            if let Entry::Undecodable(_, event) = entry
+                && links.ignores(event)
+            {
+                before = &event.cursor;
+                continue;
+            }
             let routed = match entry {
                 Entry::Event(index, event) => match links.partitions_of(event) {
                     Ok(partitions) => Ok((index, &event.cursor, partitions)),
@@ -128,7 +134,12 @@ impl<E: Send + Sync + 'static> Dispatcher<E> {
         }
         let position = self.flow.position.clone();
         for (cursor, waiter) in self.future.release(&position) {
-            self.attach_at(waiter, Some(slice), &cursor, ctx);
+            if slice.at(&cursor).is_none() && *self.links.types != EventTypes::All {
+                // It may have been left out: the log knows.
+                self.wait_for_event(cursor, waiter, ctx);
+            } else {
+                self.attach_at(waiter, Some(slice), &cursor, ctx);
+            }
         }
     }
 
@@ -149,6 +160,13 @@ impl<E: Send + Sync + 'static> Dispatcher<E> {
 }
 
 impl<E: Send + Sync + 'static> Links<E> {
+    /// Whether an event that cannot be decoded does not concern the reducer.
+    pub(super) fn ignores(&self, event: &Undecodable) -> bool {
+        let ask = AssertUnwindSafe(|| self.engine.on_undecodable(event));
+        !self.types.admits(event.event_type.as_deref())
+            || matches!(catch_unwind(ask), Ok(OnUndecodable::Ignore))
+    }
+
     /// The partitions of an event; none if it is of a type that does not concern the reducer, however
     /// it came to be read.
     ///

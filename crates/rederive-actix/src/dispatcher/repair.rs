@@ -211,10 +211,11 @@ impl<E: Send + Sync + 'static> Dispatcher<E> {
     ) {
         let Some(going) = self.repairs.going.get_mut(partition) else { return };
         let read_on = slice.end > going.position;
-        let broken = slice
-            .undecodable
-            .iter()
-            .find(|event| event.cursor > going.position && event.cursor <= self.flow.position);
+        let broken = slice.undecodable.iter().find(|event| {
+            event.cursor > going.position
+                && event.cursor <= self.flow.position
+                && !self.links.ignores(event)
+        });
         let mut events: SmallVec<[u32; 4]> = SmallVec::new();
         let from = slice.events.partition_point(|event| event.cursor <= going.position);
         let to = slice.events.partition_point(|event| {

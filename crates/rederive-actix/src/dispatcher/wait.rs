@@ -111,7 +111,7 @@ impl<E: Send + Sync + 'static> Dispatcher<E> {
         }
     }
 
-    fn wait_for_event(&mut self, cursor: Cursor, waiter: Waiter, ctx: &Context<Self>) {
+    pub(super) fn wait_for_event(&mut self, cursor: Cursor, waiter: Waiter, ctx: &Context<Self>) {
         if cursor.kind() != Some(self.links.log.cursor_kind()) {
             waiter.finish(Outcome::Missing);
         } else if cursor > self.flow.position {
@@ -141,6 +141,9 @@ impl<E: Send + Sync + 'static> Dispatcher<E> {
     ) {
         match slice.and_then(|slice| slice.at(cursor)) {
             Some(Entry::Event(_, event)) => self.attach(waiter, event, ctx),
+            Some(Entry::Undecodable(_, event)) if self.links.ignores(event) => {
+                waiter.finish(Outcome::Ignored);
+            }
             // It could be decoded when it was dispatched.
             Some(Entry::Undecodable(_, event)) => {
                 waiter.finish(Outcome::Blocked(Blocked::Undecodable(event.clone())));
