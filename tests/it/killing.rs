@@ -48,6 +48,7 @@ fn kind(victim: &Victim) -> &'static str {
     match victim {
         Victim::Partition(_) => "partition dispatcher",
         Victim::Dispatcher => "dispatcher",
+        Victim::Courier => "courier",
         Victim::EventLog => "event log",
         Victim::Persistence => "persistence",
     }

@@ -9,8 +9,8 @@ use actix::{Context, Handler, Message, Recipient};
 use rederive_core::PartitionId;
 
 use crate::{
-    dispatcher::Dispatcher, event_log::EventLogActor, partition_dispatcher::PartitionDispatcher,
-    persistence::Persistence, supervisor::Supervisor,
+    courier::Courier, dispatcher::Dispatcher, event_log::EventLogActor,
+    partition_dispatcher::PartitionDispatcher, persistence::Persistence, supervisor::Supervisor,
 };
 
 /// Kills an actor of a reducer; does nothing when there is none.
@@ -29,6 +29,8 @@ pub enum Victim {
     Partition(PartitionId),
     /// The reducer's dispatcher.
     Dispatcher,
+    /// The reducer's courier, if it has one.
+    Courier,
     /// The actor of the log that the reducer follows.
     EventLog,
     /// The actor of the store that the reducer writes to.
@@ -54,11 +56,19 @@ impl Message for KillPartition {
     type Result = ();
 }
 
+/// supervisor → dispatcher: have your courier die.
+pub(crate) struct KillCourier;
+
+impl Message for KillCourier {
+    type Result = ();
+}
+
 /// Where to send what kills the actors of one dispatcher.
 #[derive(Clone)]
 pub(crate) struct Deadly {
     pub(crate) dispatcher: Recipient<Die>,
     pub(crate) partition: Recipient<KillPartition>,
+    pub(crate) courier: Recipient<KillCourier>,
     pub(crate) event_log: Recipient<Die>,
     pub(crate) persistence: Recipient<Die>,
 }
@@ -76,6 +86,7 @@ impl Handler<Kill> for Supervisor {
         match victim {
             Victim::Partition(partition) => deadly.partition.do_send(KillPartition(partition)),
             Victim::Dispatcher => deadly.dispatcher.do_send(Die),
+            Victim::Courier => deadly.courier.do_send(KillCourier),
             Victim::EventLog => deadly.event_log.do_send(Die),
             Victim::Persistence => deadly.persistence.do_send(Die),
         }
@@ -89,6 +100,24 @@ impl<E: Send + Sync + 'static> Handler<KillPartition> for Dispatcher<E> {
         if let Some(addr) = self.partition_addr(&partition) {
             addr.do_send(Die);
         }
+    }
+}
+
+impl<E: Send + Sync + 'static> Handler<KillCourier> for Dispatcher<E> {
+    type Result = ();
+
+    fn handle(&mut self, _: KillCourier, _: &mut Context<Self>) {
+        if let Some(addr) = self.courier_addr() {
+            addr.do_send(Die);
+        }
+    }
+}
+
+impl Handler<Die> for Courier {
+    type Result = ();
+
+    fn handle(&mut self, _: Die, _: &mut Context<Self>) {
+        die("courier");
     }
 }
 

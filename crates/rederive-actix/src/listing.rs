@@ -56,7 +56,7 @@ pub enum ListError {
 
 impl Supervisor {
     /// Reads something of a reducer's store, on the thread that uses it.
-    fn list<T: Send + 'static>(
+    pub(crate) fn list<T: Send + 'static>(
         &self,
         reducer: String,
         read: impl FnOnce(&dyn Store, &str) -> Result<T, StoreError> + Send + 'static,

@@ -9,10 +9,10 @@ use rederive_core::{Notice, Observer};
 ///
 /// | level | notices |
 /// |---|---|
-/// | error | [`Halted`](Notice::Halted), [`Skipped`](Notice::Skipped), [`Blocked`](Notice::Blocked), [`Fenced`](Notice::Fenced): somebody has to look |
-/// | warn | [`Retrying`](Notice::Retrying), [`CommitDelayed`](Notice::CommitDelayed), [`LoadDelayed`](Notice::LoadDelayed), [`ReadDelayed`](Notice::ReadDelayed), [`Restarted`](Notice::Restarted): it may pass by itself |
+/// | error | [`Halted`](Notice::Halted), [`Skipped`](Notice::Skipped), [`Blocked`](Notice::Blocked), [`Fenced`](Notice::Fenced), [`Parked`](Notice::Parked): somebody has to look |
+/// | warn | [`Retrying`](Notice::Retrying), [`CommitDelayed`](Notice::CommitDelayed), [`LoadDelayed`](Notice::LoadDelayed), [`ReadDelayed`](Notice::ReadDelayed), [`Restarted`](Notice::Restarted), [`DeliveryDelayed`](Notice::DeliveryDelayed), [`OutboxDelayed`](Notice::OutboxDelayed): it may pass by itself |
 /// | info | [`Started`](Notice::Started), [`Stopped`](Notice::Stopped), [`Paused`](Notice::Paused), [`Resumed`](Notice::Resumed), [`Recovered`](Notice::Recovered), [`CommitResumed`](Notice::CommitResumed), [`LoadResumed`](Notice::LoadResumed), [`RebuildStarted`](Notice::RebuildStarted), [`RebuildProgress`](Notice::RebuildProgress), [`Rebuilt`](Notice::Rebuilt) without halted partitions (with some: error) |
-/// | debug | [`Committed`](Notice::Committed), [`CaughtUp`](Notice::CaughtUp) |
+/// | debug | [`Committed`](Notice::Committed), [`CaughtUp`](Notice::CaughtUp), [`Delivered`](Notice::Delivered) |
 /// | trace | [`WatermarkStored`](Notice::WatermarkStored), [`Activated`](Notice::Activated), [`Passivated`](Notice::Passivated), and what is not in this table |
 ///
 /// The keys, where a notice has such: `notice` (its name, in snake case), `reducer` (or `reducers`,
@@ -105,6 +105,33 @@ impl Observer for LogObserver {
             Notice::Passivated { reducer, partition } => log::trace!(
                 target: TARGET, notice = "passivated", reducer:%, partition:%;
                 "{reducer}: partition {partition} is passive"
+            ),
+            Notice::Delivered { reducer, key, attempt } => log::debug!(
+                target: TARGET, notice = "delivered", reducer:%, partition:% = key.partition,
+                cursor:% = key.cursor, attempt;
+                "{reducer}: {key} is delivered"
+            ),
+            Notice::DeliveryDelayed { reducer, key, delayed } => log::warn!(
+                target: TARGET, notice = "delivery_delayed", reducer:%,
+                partition:% = key.partition, cursor:% = key.cursor, kind = delayed.kind.as_str(),
+                error:% = delayed.message, attempt = delayed.attempts,
+                delay_ms = millis(delayed.delay);
+                "{reducer}: {key} {}, attempt {}, next in {:?}: {}",
+                delayed.kind,
+                delayed.attempts,
+                delayed.delay,
+                delayed.message
+            ),
+            Notice::Parked { reducer, key, parked } => log::error!(
+                target: TARGET, notice = "parked", reducer:%, partition:% = key.partition,
+                cursor:% = key.cursor, kind = parked.kind.as_str(), error:% = parked.message,
+                attempt = parked.attempts;
+                "{reducer}: {key} {parked}; it is parked and holds up its partition"
+            ),
+            Notice::OutboxDelayed { reducer, attempt, delay, error } => log::warn!(
+                target: TARGET, notice = "outbox_delayed", reducer:%, attempt,
+                delay_ms = millis(*delay), error:%;
+                "{reducer}: the outbox cannot be used, attempt {attempt}, next in {delay:?}: {error}"
             ),
             Notice::LoadDelayed { reducer, attempt, delay, error } => log::warn!(
                 target: TARGET, notice = "load_delayed", reducer:%, attempt,

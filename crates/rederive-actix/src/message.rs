@@ -13,8 +13,8 @@ use rederive_core::{
 use tokio::sync::oneshot;
 
 use crate::{
-    ownership::Ownership, pause::PauseError, rebuild::Job, repair::RepairError, status::Surveyed,
-    waiter::Waiter,
+    courier::CourierEnd, ownership::Ownership, pause::PauseError, rebuild::Job,
+    repair::RepairError, status::Surveyed, waiter::Waiter,
 };
 
 macro_rules! messages {
@@ -30,6 +30,8 @@ pub(crate) struct Open {
     pub(crate) reducer: Arc<str>,
     pub(crate) version: u32,
     pub(crate) kind: rederive_core::CursorKind,
+    /// Where it begins if the store does not know it.
+    pub(crate) start: Cursor,
     pub(crate) tables: Arc<[OwnedTable]>,
     pub(crate) ownership: Ownership,
     /// Build the derived state anew, up to here.
@@ -264,12 +266,22 @@ impl Stop {
 /// event log, dispatcher, persistence → supervisor.
 pub(crate) struct ActorStopped(pub(crate) ActorKind);
 
-/// supervisor → dispatcher, persistence: end at once; another takes your place.
+/// dispatcher, supervisor → dispatcher, courier: there may be effects to deliver.
+pub(crate) struct WakeCourier;
+
+/// courier → dispatcher: I have ended.
+#[derive(Clone)]
+pub(crate) struct CourierDone {
+    pub(crate) end: CourierEnd,
+    pub(crate) generation: u64,
+}
+
+/// supervisor → dispatcher, persistence; dispatcher → courier: end at once; another takes your place.
 pub(crate) struct Abort;
 
 messages! {
     Open; OpenDone; Follow; Woken; NewEvents; Fetch<E>; Fetched<E>; Find<E>; Found<E>; Head; HeadIs; Survey;
     Measure; Measured; StopRebuild;
     Load; Loaded; StateLoaded; Deliver<E>; Wait; Reduced; Retrying; Ask; SkipsFound; SetPaused; PauseNoted; Commit; Committed; Answer; Recover; Passivate; PartitionEnded; ActorEnded;
-    WaitFor; RepairPartition; Hurry; Stop; ActorStopped; Abort;
+    WaitFor; RepairPartition; Hurry; Stop; ActorStopped; Abort; WakeCourier; CourierDone;
 }

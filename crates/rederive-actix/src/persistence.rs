@@ -176,8 +176,11 @@ fn take_over(
             return Ok(None);
         }
     }
-    let opening =
-        Opening { tables: &open.tables, ..Opening::new(&open.reducer, open.version, open.kind) };
+    let opening = Opening {
+        tables: &open.tables,
+        start: open.start.clone(),
+        ..Opening::new(&open.reducer, open.version, open.kind)
+    };
     let opened = match &open.reset {
         Some(target) => store.reset(&opening, target)?,
         None => store.open(&opening)?,

@@ -4,7 +4,8 @@ use std::{any::Any, sync::Arc};
 
 use actix::{Actor, Addr, Recipient};
 use rederive_core::{
-    Engine, EventLog, EventTypes, OpenError, OwnedTable, Reducer, Stateless, Store, StoreError,
+    Begin, Deliver, Engine, EventLog, EventTypes, OpenError, OwnedTable, Reducer, Stateless, Store,
+    StoreError, effect::Deliverer,
 };
 use tokio::sync::oneshot;
 
@@ -14,7 +15,9 @@ use crate::{
     ended::EndGuard,
     event_log::EventLogActor,
     health::Health,
-    message::{Abort, ActorEnded, RepairPartition, SetPaused, Stop, StopRebuild, WaitFor},
+    message::{
+        Abort, ActorEnded, RepairPartition, SetPaused, Stop, StopRebuild, WaitFor, WakeCourier,
+    },
     observe::Observers,
     ownership::Ownership,
     persistence::Persistence,
@@ -58,6 +61,9 @@ impl Registration {
             store,
             ownership,
             rebuild,
+
+            begin: Begin::default(),
+            deliverer: None,
         }))
     }
 
@@ -98,6 +104,20 @@ impl Registration {
     /// The reducer's name.
     pub fn reducer(&self) -> &str {
         self.0.name()
+    }
+
+    /// The effects of the reducer are delivered by this.
+    #[must_use]
+    pub fn delivering(mut self, deliver: Arc<impl Deliver>) -> Self {
+        self.0.set_deliverer(deliver);
+        self
+    }
+
+    /// Where the reducer begins at its first start ever.
+    #[must_use]
+    pub fn beginning(mut self, begin: Begin) -> Self {
+        self.0.set_begin(begin);
+        self
     }
 
     pub(crate) fn name(&self) -> &Arc<str> {
@@ -157,6 +177,7 @@ pub(crate) struct DispatcherActor {
     pub(crate) repair: Recipient<RepairPartition>,
     pub(crate) pause: Recipient<SetPaused>,
     pub(crate) stop_rebuild: Recipient<StopRebuild>,
+    pub(crate) wake_courier: Recipient<WakeCourier>,
     pub(crate) stop: Recipient<Stop>,
     pub(crate) abort: Recipient<Abort>,
     #[cfg(feature = "chaos")]
@@ -164,6 +185,8 @@ pub(crate) struct DispatcherActor {
 }
 
 trait Register {
+    fn set_deliverer(&mut self, deliverer: Arc<dyn Deliverer>);
+    fn set_begin(&mut self, begin: Begin);
     fn name(&self) -> &Arc<str>;
     fn version(&self) -> u32;
     fn rebuild(&self) -> &Job;
@@ -191,9 +214,19 @@ struct Typed<E> {
     store: Arc<dyn Store>,
     ownership: Ownership,
     rebuild: Job,
+    begin: Begin,
+    deliverer: Option<Arc<dyn Deliverer>>,
 }
 
 impl<E: Send + Sync + 'static> Register for Typed<E> {
+    fn set_deliverer(&mut self, deliverer: Arc<dyn Deliverer>) {
+        self.deliverer = Some(deliverer);
+    }
+
+    fn set_begin(&mut self, begin: Begin) {
+        self.begin = begin;
+    }
+
     fn name(&self) -> &Arc<str> {
         &self.name
     }
@@ -253,6 +286,8 @@ impl<E: Send + Sync + 'static> Register for Typed<E> {
             log_health: log.health.clone(),
             ownership: self.ownership.clone(),
             rebuild: self.rebuild.clone(),
+            begin: self.begin.clone(),
+            deliverer: self.deliverer.clone(),
         };
         let addr = Dispatcher::new(links, ready, guard).start();
         Some(DispatcherActor {
@@ -260,6 +295,7 @@ impl<E: Send + Sync + 'static> Register for Typed<E> {
             deadly: crate::chaos::Deadly {
                 dispatcher: addr.clone().recipient(),
                 partition: addr.clone().recipient(),
+                courier: addr.clone().recipient(),
                 event_log: log_actor.clone().recipient(),
                 persistence: persistence.addr.clone().recipient(),
             },
@@ -268,6 +304,7 @@ impl<E: Send + Sync + 'static> Register for Typed<E> {
             repair: addr.clone().recipient(),
             pause: addr.clone().recipient(),
             stop_rebuild: addr.clone().recipient(),
+            wake_courier: addr.clone().recipient(),
             stop: addr.clone().recipient(),
             abort: addr.recipient(),
         })

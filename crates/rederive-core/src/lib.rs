@@ -39,8 +39,8 @@ pub mod memory;
 pub use commit::{Group, PartitionCommit, Repair};
 pub use cursor::{Cursor, CursorKind, InvalidCursor};
 pub use effect::{
-    Deliver, DeliverError, DeliveryFailure, DeliverySettings, Due, EffectKey, EffectMarks,
-    EffectRecord, EffectsError, OutboxCounts, Parked,
+    Begin, Deliver, DeliverError, DeliveryFailure, DeliverySettings, Due, EffectKey, EffectMarks,
+    EffectRecord, Effects, EffectsError, Notifier, Notifying, OutboxCounts, Parked,
 };
 pub use engine::{Engine, PartitionEngine, Stateless, StoredRow};
 pub use error::{Failure, FailureKind, Halt, ReduceError, Skip, SkipRecord, SkippedBy};

@@ -2,7 +2,9 @@
 
 use std::{sync::Arc, time::Duration};
 
-use crate::{Cursor, Failure, Halt, PartitionId, Skip, Undecodable};
+use crate::{
+    Cursor, EffectKey, Failure, Halt, Parked, PartitionId, Skip, Undecodable, effect::Delayed,
+};
 
 /// Is told what happens. Notices are for people, metrics and tests; nothing depends on them.
 ///
@@ -158,6 +160,48 @@ pub enum Notice {
         reducer: Arc<str>,
         /// How many attempts had failed in a row.
         attempts: u32,
+    },
+    /// An effect was delivered. That is noted in the outbox soon after; it is delivered again when
+    /// the process ends before.
+    Delivered {
+        /// The reducer.
+        reducer: Arc<str>,
+        /// The effect.
+        key: EffectKey,
+        /// How often it was tried.
+        attempt: u32,
+    },
+    /// An effect could not be delivered and is tried again after a pause; later ones of its
+    /// partition wait. Told at each failed attempt but the last.
+    DeliveryDelayed {
+        /// The reducer.
+        reducer: Arc<str>,
+        /// The effect.
+        key: EffectKey,
+        /// Why, and until when.
+        delayed: Delayed,
+    },
+    /// An effect is given up. That is noted in the outbox soon after. It holds up the later ones of
+    /// its partition until an operator has it delivered again or drops it.
+    Parked {
+        /// The reducer.
+        reducer: Arc<str>,
+        /// The effect.
+        key: EffectKey,
+        /// Why.
+        parked: Parked,
+    },
+    /// The outbox could not be read or written and is tried again after `delay`. Told at each
+    /// attempt.
+    OutboxDelayed {
+        /// The reducer.
+        reducer: Arc<str>,
+        /// How many attempts failed in a row.
+        attempt: u32,
+        /// The pause before the next one.
+        delay: Duration,
+        /// What the store said.
+        error: String,
     },
     /// The log could not be read and is tried again after `delay`. Told at each attempt, once for all
     /// reducers of the log. Not told when only a status asked the log in vain, and nothing is told

@@ -7,7 +7,10 @@ use rederive_actix::{
     Config, LogObserver, RebuildError, RebuildNeeded, RebuildReport, RegisterError, Registration,
     Supervisor, View,
 };
-use rederive_core::{EventLog, Fold, Folded, Observer, Reducer, Store, StoreError};
+use rederive_core::{
+    Begin, Deliver, EventLog, Fold, Folded, Notifier, Notifying, Observer, Reducer, Store,
+    StoreError,
+};
 
 use crate::{handle::Handle, home::Home};
 
@@ -50,6 +53,80 @@ impl<E: Send + Sync + 'static> Rederive<E> {
     pub fn register(mut self, reducer: impl Reducer<Event = E>, store: impl Store) -> Self {
         let (log, store) = (Arc::clone(&self.log), Arc::new(store));
         self.registrations.push(Registration::new(Arc::new(reducer), log, store));
+        self
+    }
+
+    /// Registers a reducer whose [effects](rederive_core::Ops::effect) are delivered by `deliver`.
+    ///
+    /// ```
+    /// use rederive::{
+    ///     Begin, Deliver, DeliverError, Due, MemoryLog, MemoryStore, prelude::*,
+    /// };
+    /// use std::sync::mpsc;
+    ///
+    /// struct Orders;
+    ///
+    /// impl Reducer for Orders {
+    ///     type Event = String;
+    ///     fn name(&self) -> &str { "orders" }
+    ///     fn partition(&self, order: &String) -> Partitions { order.into() }
+    ///     fn reduce(&self, order: &Recorded<String>, ops: &mut Ops) -> Result<(), ReduceError> {
+    ///         // … and changes of tables, in the same transaction.
+    ///         ops.effect(&format!("ship {}", order.data))
+    ///     }
+    /// }
+    ///
+    /// struct Shipping(mpsc::Sender<String>);
+    ///
+    /// impl Deliver for Shipping {
+    ///     type Effect = String;
+    ///     async fn deliver(&self, due: Due<String>) -> Result<(), DeliverError> {
+    ///         self.0.send(due.effect).map_err(DeliverError::retry)
+    ///     }
+    /// }
+    ///
+    /// # #[actix_rt::main] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let (log, (shipping, shipped)) = (MemoryLog::new(), mpsc::channel());
+    /// let rederive = Rederive::new(log.clone())
+    ///     .register_delivering(Orders, Shipping(shipping), MemoryStore::new())
+    ///     .start()
+    ///     .await?;
+    /// log.append(["books".to_owned()]);
+    /// # actix_rt::task::spawn_blocking(move || {
+    /// assert_eq!(shipped.recv().as_deref(), Ok("ship books"));
+    /// # }).await?;
+    /// rederive.stop().await;
+    /// # Ok(()) }
+    /// ```
+    pub fn register_delivering(
+        mut self,
+        reducer: impl Reducer<Event = E>,
+        deliver: impl Deliver,
+        store: impl Store,
+    ) -> Self {
+        let (log, store) = (Arc::clone(&self.log), Arc::new(store));
+        let registration = Registration::new(Arc::new(reducer), log, store);
+        self.registrations.push(registration.delivering(Arc::new(deliver)));
+        self
+    }
+
+    /// Registers a notifier, whose effects and progress live in `store`. It begins with the events
+    /// that are appended after its first start ever.
+    pub fn notify(self, notifier: impl Notifier<Event = E>, store: impl Store) -> Self {
+        self.notify_from(notifier, Begin::End, store)
+    }
+
+    /// Registers a notifier that begins elsewhere.
+    pub fn notify_from(
+        mut self,
+        notifier: impl Notifier<Event = E>,
+        begin: Begin,
+        store: impl Store,
+    ) -> Self {
+        let (log, store) = (Arc::clone(&self.log), Arc::new(store));
+        let notifying = Notifying::new(notifier);
+        let registration = Registration::new(Arc::new(notifying.clone()), log, store);
+        self.registrations.push(registration.delivering(Arc::new(notifying)).beginning(begin));
         self
     }
 

@@ -4,11 +4,15 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use actix::{Addr, MailboxError};
 use rederive_actix::{
-    Await, AwaitError, Awaited, CancelRebuild, ListError, ListHalted, ListSkips, Pause, PauseError,
-    Rebuild, RebuildError, RebuildReport, ReducerStatus, RegisterError, Registration, RepairError,
-    RetriedAll, Retry, RetryAll, Shutdown, SkipEvent, Status, Supervisor,
+    Await, AwaitError, Awaited, CancelRebuild, CountEffects, DropEffect, ListError, ListHalted,
+    ListParked, ListSkips, Pause, PauseError, Rebuild, RebuildError, RebuildReport, Redeliver,
+    ReducerStatus, RegisterError, Registration, RepairError, RetriedAll, Retry, RetryAll, Shutdown,
+    SkipEvent, Status, Supervisor,
 };
-use rederive_core::{Cursor, FailureKind, PartitionId, PartitionRecord, SkipRecord};
+use rederive_core::{
+    Cursor, EffectKey, EffectRecord, FailureKind, OutboxCounts, PartitionId, PartitionRecord,
+    SkipRecord,
+};
 
 use crate::home::Home;
 
@@ -128,6 +132,59 @@ impl Handle {
         limit: usize,
     ) -> Result<Vec<SkipRecord>, ListError> {
         let request = ListSkips { reducer: reducer.into(), after, limit };
+        self.0.supervisor.send(request).await.unwrap_or(Err(ListError::Interrupted))
+    }
+
+    /// The parked effects of a reducer: up to `limit` of those after `after`, in the order of their
+    /// keys.
+    ///
+    /// # Errors
+    /// [`ListError`] when they cannot be read.
+    pub async fn parked(
+        &self,
+        reducer: impl Into<String>,
+        after: Option<EffectKey>,
+        limit: usize,
+    ) -> Result<Vec<EffectRecord>, ListError> {
+        let request = ListParked { reducer: reducer.into(), after, limit };
+        self.0.supervisor.send(request).await.unwrap_or(Err(ListError::Interrupted))
+    }
+
+    /// How many effects of a reducer are still to be delivered, and how many are parked.
+    ///
+    /// # Errors
+    /// [`ListError`] when they cannot be read.
+    pub async fn count_effects(
+        &self,
+        reducer: impl Into<String>,
+    ) -> Result<OutboxCounts, ListError> {
+        let request = CountEffects { reducer: reducer.into() };
+        self.0.supervisor.send(request).await.unwrap_or(Err(ListError::Interrupted))
+    }
+
+    /// Has a parked effect delivered again; see [`Redeliver`].
+    ///
+    /// # Errors
+    /// [`ListError`]; it may have been done all the same, and doing it again does no harm.
+    pub async fn redeliver(
+        &self,
+        reducer: impl Into<String>,
+        key: EffectKey,
+    ) -> Result<bool, ListError> {
+        let request = Redeliver { reducer: reducer.into(), key };
+        self.0.supervisor.send(request).await.unwrap_or(Err(ListError::Interrupted))
+    }
+
+    /// Deletes a parked effect without delivering it; see [`DropEffect`].
+    ///
+    /// # Errors
+    /// As for [`redeliver`](Self::redeliver).
+    pub async fn drop_effect(
+        &self,
+        reducer: impl Into<String>,
+        key: EffectKey,
+    ) -> Result<bool, ListError> {
+        let request = DropEffect { reducer: reducer.into(), key };
         self.0.supervisor.send(request).await.unwrap_or(Err(ListError::Interrupted))
     }
 

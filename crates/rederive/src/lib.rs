@@ -14,21 +14,23 @@ pub use handle::Handle;
 pub use rederive_actix::chaos;
 #[doc(inline)]
 pub use rederive_actix::{
-    Activity, Await, AwaitError, Awaited, CancelRebuild, Changes, Config, Delay, Lag, ListError,
-    ListHalted, ListSkips, LogObserver, OnVersionChange, Outcome, Pause, PauseError, Rebuild,
-    RebuildError, RebuildNeeded, RebuildReport, RebuildStatus, ReducerStatus, RegisterError,
-    Registration, RepairError, Reply, RetriedAll, Retry, RetryAll, Shutdown, Sizes, SkipEvent,
-    Status, Supervisor, View, ViewChange,
+    Activity, Await, AwaitError, Awaited, CancelRebuild, Changes, Config, CountEffects, Delay,
+    DropEffect, Lag, ListError, ListHalted, ListParked, ListSkips, LogObserver, OnVersionChange,
+    Outcome, Pause, PauseError, Rebuild, RebuildError, RebuildNeeded, RebuildReport, RebuildStatus,
+    Redeliver, ReducerStatus, RegisterError, Registration, RepairError, Reply, RetriedAll, Retry,
+    RetryAll, Shutdown, Sizes, SkipEvent, Status, Supervisor, View, ViewChange,
 };
 #[doc(inline)]
 pub use rederive_core as core;
 #[doc(inline)]
 pub use rederive_core::{
-    Blocked, Change, ColumnKind, Cursor, CursorKind, CustomOp, EventLog, EventTypes, Failure,
-    FailureKind, Fold, Folded, Halt, Json, JsonState, Key, LogError, MemoryLog, MemoryStore,
-    Notice, Observer, OnFailure, Op, Ops, OwnedTable, PartitionId, PartitionRecord, Partitions,
-    Recorded, ReduceError, Reducer, Row, RowFn, RowOp, Skip, SkipRecord, SkippedBy, StateError,
-    StateForm, StateRecord, States, Store, StoreError, Table, Timestamp, Value, WhereOp,
+    Begin, Blocked, Change, ColumnKind, Cursor, CursorKind, CustomOp, Deliver, DeliverError,
+    DeliveryFailure, DeliverySettings, Due, EffectKey, EffectRecord, Effects, EventLog, EventTypes,
+    Failure, FailureKind, Fold, Folded, Halt, Json, JsonState, Key, LogError, MemoryLog,
+    MemoryStore, Notice, Notifier, Observer, OnFailure, Op, Ops, OutboxCounts, OwnedTable, Parked,
+    PartitionId, PartitionRecord, Partitions, Recorded, ReduceError, Reducer, Row, RowFn, RowOp,
+    Skip, SkipRecord, SkippedBy, StateError, StateForm, StateRecord, States, Store, StoreError,
+    Table, Timestamp, Value, WhereOp,
 };
 #[doc(inline)]
 pub use rederive_diesel as diesel;

@@ -1,5 +1,6 @@
 //! [`Dispatcher`]: the actor that follows the log for one reducer.
 
+mod courier;
 mod dispatch;
 mod flow;
 mod group;
@@ -19,7 +20,8 @@ use std::{sync::Arc, time::Duration};
 
 use actix::{Actor, ActorContext, Addr, AsyncContext, Context, Handler, Running};
 use rederive_core::{
-    Blocked, Cursor, Engine, EventLog, EventTypes, Notice, OwnedTable, Revision, Waiters,
+    Begin, Blocked, Cursor, Engine, EventLog, EventTypes, Notice, OwnedTable, Revision, Waiters,
+    effect::Deliverer,
 };
 
 use self::{flow::Flow, group::Grouping, route::Routes};
@@ -28,7 +30,7 @@ use crate::{
     ended::EndGuard,
     event_log::EventLogActor,
     health::Health,
-    message::{Abort, ActorEnded, Fetch, Follow, NewEvents, Open, OpenDone, Stop},
+    message::{Abort, ActorEnded, Fetch, Follow, Head, NewEvents, Open, OpenDone, Stop},
     observe::Observers,
     ownership::Ownership,
     partition_dispatcher::PartitionDispatcher,
@@ -74,6 +76,9 @@ pub(crate) struct Dispatcher<E: Send + Sync + 'static> {
     rebuilding: Option<rebuild::Rebuilding>,
     /// How many events a rebuild that begins has before it.
     measured: Option<u64>,
+    courier: courier::AtWork,
+    /// Where it begins if the store does not know it, once that is known.
+    begins: Option<Cursor>,
     guard: EndGuard<ActorEnded>,
 }
 
@@ -96,6 +101,8 @@ pub(crate) struct Links<E: Send + Sync + 'static> {
     pub(crate) log_health: Health,
     pub(crate) ownership: Ownership,
     pub(crate) rebuild: Job,
+    pub(crate) begin: Begin,
+    pub(crate) deliverer: Option<Arc<dyn Deliverer>>,
 }
 
 /// What a dispatcher is doing.
@@ -131,6 +138,12 @@ impl<E: Send + Sync + 'static> Dispatcher<E> {
             heads: wait::Heads::default(),
             rebuilding: None,
             measured: None,
+            courier: courier::AtWork::default(),
+            begins: match &links.begin {
+                Begin::Start => Some(Cursor::Start),
+                Begin::After(cursor) => Some(cursor.clone()),
+                Begin::End => None,
+            },
             guard,
             links,
         }
@@ -144,9 +157,16 @@ impl<E: Send + Sync + 'static> Dispatcher<E> {
         self.routes.get(partition).map(|route| &route.addr)
     }
 
+    #[cfg(feature = "chaos")]
+    pub(crate) fn courier_addr(&self) -> Option<&Addr<crate::courier::Courier>> {
+        self.courier.addr()
+    }
+
     /// Opens the reducer, or has it rebuilt if that is wanted.
     fn open(&self, ctx: &Context<Self>) {
-        if self.links.rebuild.is_ordered() {
+        if self.begins.is_none() {
+            self.links.log_actor.do_send(Head(ctx.address().recipient()));
+        } else if self.links.rebuild.is_ordered() {
             self.measure(Cursor::Start, None, ctx);
         } else {
             self.take_over(None, ctx);
@@ -154,10 +174,13 @@ impl<E: Send + Sync + 'static> Dispatcher<E> {
     }
 
     fn take_over(&self, reset: Option<Cursor>, ctx: &Context<Self>) {
+        // What is built anew begins with the first event.
+        let start = self.begins.clone().filter(|_| reset.is_none()).unwrap_or_default();
         self.links.persistence.do_send(Open {
             reducer: Arc::clone(&self.links.name),
             version: self.links.version,
             kind: self.links.log.cursor_kind(),
+            start,
             tables: Arc::clone(&self.links.tables),
             ownership: self.links.ownership.clone(),
             reset,
@@ -222,6 +245,7 @@ impl<E: Send + Sync + 'static> Dispatcher<E> {
         self.loads = load::Loads::default();
         self.repairs.clear();
         self.routes.clear();
+        self.courier.abort();
         if matches!(self.phase, Phase::Stopping(_)) {
             self.stop(ctx);
         } else {
@@ -243,6 +267,7 @@ impl<E: Send + Sync + 'static> Dispatcher<E> {
         if matches!(self.phase, Phase::Stopping(_))
             && (self.flow.unsettled() == self.routes.held_up() || self.loads.given_up())
             && self.grouping.is_idle()
+            && self.courier.is_none()
             && !self.store_watermark(ctx)
         {
             self.stop(ctx);
@@ -349,6 +374,7 @@ impl<E: Send + Sync + 'static> Handler<OpenDone> for Dispatcher<E> {
         let sweep = self.links.config.idle_timeout / 4;
         let sweep = sweep.clamp(Duration::from_millis(10), Duration::from_secs(5));
         ctx.run_interval(sweep, |this, _| this.passivate());
+        self.start_courier(ctx);
         self.resume_waits(ctx);
         self.resume_repairs(ctx);
         self.read_on(ctx);
@@ -373,6 +399,7 @@ impl<E: Send + Sync + 'static> Handler<Stop> for Dispatcher<E> {
         // What is not dispatched will not be. Those at the partitions are still answered.
         self.dismiss(&Outcome::Stopped);
         self.loads.hurry();
+        self.courier.stop();
         if done {
             self.stop(ctx);
         } else {

@@ -86,6 +86,7 @@ impl<E: Send + Sync + 'static> Handler<Committed> for Dispatcher<E> {
             Some(settled) => {
                 let fenced = settled.fenced;
                 self.answer(commits, settled, ctx);
+                self.courier.wake();
                 if fenced {
                     self.fence(ctx);
                 } else {

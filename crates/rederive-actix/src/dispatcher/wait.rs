@@ -86,6 +86,13 @@ impl<E: Send + Sync + 'static> Handler<HeadIs> for Dispatcher<E> {
     type Result = ();
 
     fn handle(&mut self, HeadIs(head): HeadIs, ctx: &mut Context<Self>) {
+        if self.begins.is_none() {
+            self.begins = Some(head);
+            if matches!(self.phase, Phase::Opening) {
+                self.open(ctx);
+            }
+            return;
+        }
         for waiter in std::mem::take(&mut self.heads.asked) {
             match &self.phase {
                 Phase::Blocked(reason) if head > self.flow.position => {

@@ -8,10 +8,12 @@
 //! Effects whose reducer was registered without a [`Deliver`] stay in the outbox until it has one.
 
 mod deliver;
+mod notifier;
 mod outbox;
 mod queue;
 
 pub use deliver::{Deliver, DeliverError, Deliverer, DeliverySettings, Due};
+pub use notifier::{Begin, Effects, Notifier, Notifying};
 pub use outbox::{
     DeliveryFailure, EffectKey, EffectMarks, EffectRecord, EffectsError, OUTBOX, OutboxCounts,
     Parked,

@@ -28,7 +28,7 @@ impl State {
     }
 }
 
-fn read(row: &Vec<Value>) -> Result<EffectRecord, StoreError> {
+fn read(row: &[Value]) -> Result<EffectRecord, StoreError> {
     EffectRecord::read(row).map_err(StoreError::new)
 }
 
@@ -47,7 +47,7 @@ impl Outbox for MemoryStore {
             _ => true,
         };
         let page = state.effects_of(reducer).filter(is_later).take(limit);
-        Ok(page.map(read).collect::<Result<_, _>>()?)
+        Ok(page.map(|row| read(row)).collect::<Result<_, _>>()?)
     }
 
     fn mark(&self, reducer: &str, epoch: u64, marks: &EffectMarks) -> Result<(), EffectsError> {
@@ -72,7 +72,8 @@ impl Outbox for MemoryStore {
         limit: usize,
     ) -> Result<Vec<EffectRecord>, StoreError> {
         let state = self.lock();
-        let parked = state.effects_of(reducer).filter(|row| row[PARKED] != Value::Null).map(read);
+        let parked =
+            state.effects_of(reducer).filter(|row| row[PARKED] != Value::Null).map(|row| read(row));
         let later = parked.filter(|record| match (record, after) {
             (Ok(record), Some(after)) => record.key > *after,
             _ => true,
