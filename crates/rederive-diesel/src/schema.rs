@@ -38,6 +38,14 @@ diesel::table! {
 }
 
 diesel::table! {
+    rederive_silences (reducer, id) {
+        reducer -> Text,
+        id -> Nullable<Text>,
+        cursor -> Text,
+    }
+}
+
+diesel::table! {
     rederive_outbox (reducer, id, cursor, number) {
         reducer -> Text,
         id -> Text,

@@ -11,6 +11,7 @@ mod deliver;
 mod notifier;
 mod outbox;
 mod queue;
+mod silence;
 
 pub use deliver::{Deliver, DeliverError, Deliverer, DeliverySettings, Due};
 pub use notifier::{Begin, Effects, Notifier, Notifying};
@@ -19,3 +20,4 @@ pub use outbox::{
     Parked,
 };
 pub use queue::{Delayed, DeliveryQueue, Job, Outcome, Read};
+pub use silence::{Silence, has_effects};

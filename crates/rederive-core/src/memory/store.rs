@@ -10,7 +10,8 @@ use super::rows::{Rows, Undo};
 use crate::{
     ChangeError, CommitError, Cursor, Key, OpenError, Opened, Opening, Outbox, OwnedTable,
     PartitionId, PartitionRecord, ReducerWrite, Skip, SkipRecord, StateRecord, Store, StoreError,
-    StoreIdentity, StoredReducer, StoredRow, Table, Value, Writer, fold::STATES, store::Revision,
+    StoreIdentity, StoredReducer, StoredRow, Table, Value, Writer, effect::Silence, fold::STATES,
+    store::Revision,
 };
 
 /// A store in memory. Clones share the rows.
@@ -39,6 +40,7 @@ struct ReducerState {
     rebuilding: Option<Cursor>,
     /// The tables that it declared when it was opened last.
     tables: Vec<OwnedTable>,
+    silence: Silence,
 }
 
 impl ReducerState {
@@ -157,6 +159,8 @@ impl Store for MemoryStore {
         }
         rows.clear_states(opening.reducer);
         let Revision { epoch, number } = reducer.revision;
+        let records: Vec<_> = reducer.partitions.values().cloned().collect();
+        let silence = reducer.silence.after_reset(&reducer.watermark, &records, opening.kind);
         *reducer = ReducerState {
             version: opening.version,
             watermark: opening.start.clone(),
@@ -166,6 +170,7 @@ impl Store for MemoryStore {
             paused: reducer.paused,
             rebuilding: Some(target.clone()).filter(|target| *target > opening.start),
             tables: opening.tables.to_vec(),
+            silence,
         };
         Ok(reducer.opened())
     }
@@ -284,6 +289,16 @@ impl Writer for MemoryStore {
             }
         }
         let mut undo = Undo::default();
+        let mut silences: HashMap<&str, Silence> = HashMap::new();
+        for write in writes {
+            let Some(reducer) = reducers.get(write.reducer) else { continue };
+            let resets = write.partitions.iter().filter(|partition| partition.reset);
+            let silence = resets.fold(reducer.silence.clone(), |silence, write| {
+                let record = reducer.partitions.get(write.partition);
+                silence.after_reset_of(write.partition, &reducer.watermark, record)
+            });
+            silences.insert(write.reducer, silence);
+        }
         for write in writes {
             let Some(reducer) = reducers.get(write.reducer) else { continue };
             for partition in write.partitions.iter().filter(|partition| partition.reset) {
@@ -297,8 +312,15 @@ impl Writer for MemoryStore {
                 }
             }
         }
-        let ops = writes.iter().flat_map(|write| &write.partitions).flat_map(|part| part.ops);
-        for op in ops {
+        let partitions = writes
+            .iter()
+            .flat_map(|write| write.partitions.iter().map(move |part| (write.reducer, part)));
+        let ops = partitions
+            .flat_map(|(reducer, part)| part.ops.iter().map(move |op| (reducer, part, op)))
+            .filter(|(reducer, part, op)| {
+                !silences.get(reducer).is_some_and(|it| it.covers(part.partition, op))
+            });
+        for (.., op) in ops {
             if let Err(ChangeError { kind, message }) = rows.apply(op, &mut undo) {
                 rows.undo(undo);
                 return Err(CommitError::Rejected { kind, message });
@@ -307,6 +329,7 @@ impl Writer for MemoryStore {
         for write in writes {
             let Some(reducer) = reducers.get_mut(write.reducer) else { continue };
             reducer.revision = reducer.revision.next();
+            reducer.silence = silences.remove(write.reducer).unwrap_or_default();
             reducer.watermark = write.watermark.clone();
             if reducer.rebuilding.as_ref().is_some_and(|target| *target <= reducer.watermark) {
                 reducer.rebuilding = None;

@@ -132,7 +132,7 @@ impl<'a, F: Facts> Planner<'a, F> {
     pub(crate) fn add(
         &mut self,
         partition: &PartitionId,
-        ops: &'a [Op],
+        ops: impl IntoIterator<Item = &'a Op>,
     ) -> Result<(), PlanError<F::Error>> {
         let mut at = Partition::default();
         for op in ops {

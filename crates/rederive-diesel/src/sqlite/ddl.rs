@@ -62,6 +62,12 @@ const STEPS: [&str; 1] = [
         state TEXT NOT NULL,
         PRIMARY KEY (reducer, id)
     ) STRICT, WITHOUT ROWID;
+    CREATE TABLE rederive_silences (
+        reducer TEXT NOT NULL REFERENCES rederive_reducers (name) ON DELETE CASCADE,
+        id TEXT,
+        cursor TEXT NOT NULL
+    ) STRICT;
+    CREATE UNIQUE INDEX rederive_silences_partition ON rederive_silences (reducer, id);
     CREATE TABLE rederive_outbox (
         reducer TEXT NOT NULL,
         id TEXT NOT NULL,

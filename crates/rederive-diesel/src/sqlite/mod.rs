@@ -17,6 +17,7 @@ mod foreign_keys;
 mod outbox;
 mod progress;
 mod states;
+mod silence;
 mod skips;
 mod store;
 mod appender;

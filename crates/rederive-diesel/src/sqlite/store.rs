@@ -9,9 +9,10 @@ use diesel::{
     sqlite::SqliteConnection,
 };
 use rederive_core::{
-    ChangeError, CommitError, Cursor, FailureKind, OpenError, Opened, Opening, Outbox, PartitionId,
-    PartitionRecord, ReducerWrite, Revision, SkipRecord, StateRecord, Store, StoreError,
-    StoreIdentity, StoredReducer, StoredRow, Value, Writer, error::panic_message,
+    ChangeError, CommitError, Cursor, FailureKind, Op, OpenError, Opened, Opening, Outbox,
+    PartitionId, PartitionRecord, PartitionWrite, ReducerWrite, Revision, SkipRecord, StateRecord,
+    Store, StoreError, StoreIdentity, StoredReducer, StoredRow, Value, Writer, effect::has_effects,
+    error::panic_message,
 };
 
 use super::{
@@ -21,7 +22,7 @@ use super::{
     fault::Fault,
     foreign_keys,
     introspect::{Catalog, Introspect},
-    owned, progress,
+    owned, progress, silence,
     skips::{self, Which},
     states,
 };
@@ -217,6 +218,7 @@ fn reset(
         progress::create(conn, name, version, start)?;
     }
     owned::reset(conn, opening)?;
+    silence::before_reset(conn, name, opening.kind)?;
     progress::begin_anew(conn, name, version, start, target)?;
     Ok(opened(conn, name)?)
 }
@@ -321,6 +323,7 @@ fn commit(
     writes: &[ReducerWrite<'_>],
 ) -> Result<(), Rejected> {
     for write in writes {
+        silence::before_resets(conn, write)?;
         if !progress::advance(conn, write)? || !progress::unapplied(conn, write)? {
             return Err(Rejected::Fenced(write.reducer.to_owned()));
         }
@@ -345,12 +348,21 @@ fn apply<'w>(
         }
     }
     catalog.refresh(conn)?;
+    let mut silences = Vec::with_capacity(writes.len());
+    for write in writes {
+        let emits = write.partitions.iter().any(|partition| has_effects(partition.ops));
+        silences.push(if emits { Some(silence::load(conn, write.reducer)?) } else { None });
+    }
     let mut planner = Planner::new(Introspect { catalog, conn });
-    for partition in writes.iter().flat_map(|write| &write.partitions) {
-        planner.add(partition.partition, partition.ops).map_err(|error| match error {
-            PlanError::Misfit(message) => StepError::Rule(ChangeError::rejected(message)),
-            PlanError::Facts(error) => StepError::Database(error, None),
-        })?;
+    for (write, silence) in writes.iter().zip(&silences) {
+        for PartitionWrite { partition, ops, .. } in &write.partitions {
+            let silent = |op: &&Op| silence.as_ref().is_some_and(|it| it.covers(partition, op));
+            let heard = ops.iter().filter(|op| !silent(op));
+            planner.add(partition, heard).map_err(|error| match error {
+                PlanError::Misfit(message) => StepError::Rule(ChangeError::rejected(message)),
+                PlanError::Facts(error) => StepError::Database(error, None),
+            })?;
+        }
     }
     let plan = planner.finish();
     // The plan changes tables in another order than the reducers did. The setting ends with the

@@ -167,6 +167,7 @@ pub fn all<T: StoreUnderTest>() -> Vec<Check<T>> {
         outbox::effects_are_marked_in_one_transaction,
         outbox::the_outbox_is_fenced_by_the_epoch,
         outbox::a_forgotten_reducer_has_no_effects,
+        outbox::what_was_emitted_before_a_reset_is_not_emitted_again,
         outbox::a_rejected_commit_leaves_no_effect,
         outbox::parked_effects_are_listed_redelivered_and_dropped,
         skipping::a_skip_is_stored_with_everything_it_says,

@@ -3,8 +3,9 @@
 #![allow(clippy::expect_used, reason = "a check fails by panicking")]
 
 use rederive_core::{
-    Change, DeliveryFailure, EffectKey, EffectMarks, EffectRecord, EffectsError, Op, OutboxCounts,
-    Parked, PartitionId, RowOp, Store, Timestamp, effect::OUTBOX,
+    Change, CursorKind, DeliveryFailure, EffectKey, EffectMarks, EffectRecord, EffectsError, Op,
+    Opening, OutboxCounts, OwnedTable, Parked, PartitionId, RowOp, Store, Timestamp,
+    effect::OUTBOX,
 };
 
 use super::{
@@ -177,4 +178,57 @@ pub fn parked_effects_are_listed_redelivered_and_dropped<T: StoreUnderTest>(test
     let left = all(test.store(), &owner);
     assert_eq!(left.iter().filter(|record| record.parked.is_some()).count(), 1);
     assert_eq!(keys(left), emitted[1..]);
+}
+
+/// As when derived state is built anew: up to where each partition stood.
+pub fn what_was_emitted_before_a_reset_is_not_emitted_again<T: StoreUnderTest>(test: T) {
+    let mut owner = Owner::open(test.store(), "mails");
+    commit(&mut owner, &[key("a", 7, 0)]);
+    let parts = [part("ahead", 12), part("halted", 3).halted_at(4), part("both", 11).halted_at(13)];
+    owner.commit(9, &parts).expect("it commits");
+    let tables = [OwnedTable::new(test.things())];
+    let opening = || Opening { tables: &tables, ..Opening::new("mails", 1, CursorKind::Integer) };
+    let anew = |target: u64| {
+        let opened = test.store().reset(&opening(), &target.into()).expect("it is reset");
+        Owner::of("mails", opened, test.store())
+    };
+    let mut owner = anew(20);
+    let emitted: Vec<_> = ["a", "ahead", "both", "halted", "new"]
+        .iter()
+        .flat_map(|partition| (1..=14).map(|cursor| key(partition, cursor, 0)))
+        .collect();
+    commit(&mut owner, &emitted);
+    let later = |partition: &str, after: u64| {
+        (after + 1..=14).map(|cursor| key(partition, cursor, 0)).collect::<Vec<_>>()
+    };
+    let expected = [
+        vec![key("a", 7, 0)],
+        later("a", 9),
+        later("ahead", 12),
+        later("both", 11),
+        later("halted", 3),
+        later("new", 9),
+    ];
+    assert_eq!(keys(all(test.store(), &owner)), expected.concat());
+    // A reset in the midst of it forgets nothing of that.
+    let marks = delivered(&expected.concat());
+    test.store().outbox().mark("mails", owner.revision.epoch, &marks).expect("it marks");
+    owner.commit(5, &[part("halted", 8)]).expect("it commits");
+    let mut owner = anew(20);
+    commit(&mut owner, &emitted);
+    let expected =
+        [later("a", 9), later("ahead", 12), later("both", 11), later("halted", 8), later("new", 9)];
+    assert_eq!(keys(all(test.store(), &owner)), expected.concat());
+    // A partition by itself: up to where it stood, which nobody else is told.
+    test.store().outbox().mark("mails", owner.revision.epoch, &delivered(&emitted)).expect("2");
+    owner.commit(6, &[part("a", 13)]).expect("it commits");
+    let ops = |partition: &str| {
+        let keys = (1..=14).map(|cursor| key(partition, cursor, 0));
+        keys.map(|key| emit(&owner, &key, "1")).collect::<Vec<_>>()
+    };
+    let parts =
+        [Part { reset: true, ..part("a", 2).ops(ops("a")) }, part("new", 9).ops(ops("new"))];
+    owner.commit(6, &parts).expect("it commits");
+    let expected = [later("a", 13), later("new", 9)];
+    assert_eq!(keys(all(test.store(), &owner)), expected.concat());
 }
