@@ -22,6 +22,7 @@ mod isolation;
 mod killing;
 mod layers;
 mod living;
+mod mailing;
 mod notifying;
 mod observing;
 mod operating;
