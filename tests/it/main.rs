@@ -31,6 +31,7 @@ mod reading;
 mod rebuilding;
 mod repairing;
 mod resuming;
+mod serving;
 mod settings;
 mod sharing;
 mod stopping;

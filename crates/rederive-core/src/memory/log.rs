@@ -2,7 +2,8 @@
 
 use std::{
     borrow::Cow,
-    sync::{Arc, PoisonError, RwLock, Weak},
+    collections::HashMap,
+    sync::{Arc, Mutex, PoisonError, RwLock, Weak},
     time::SystemTime,
 };
 
@@ -31,6 +32,8 @@ struct Shared<E> {
     /// Names the types of events, if they have any.
     type_of: Option<Box<TypeOf<E>>>,
     events: RwLock<Vec<Recorded<E>>>,
+    /// What was appended under a key.
+    once: Mutex<HashMap<String, Vec<Recorded<E>>>>,
     wakers: Wakers,
 }
 
@@ -62,8 +65,8 @@ impl<E: Clone + Send + Sync + 'static> MemoryLog<E> {
     }
 
     fn of(kind: CursorKind, type_of: Option<Box<TypeOf<E>>>) -> Self {
-        let (events, wakers) = (RwLock::default(), Wakers::default());
-        Self(Arc::new(Shared { kind, type_of, events, wakers }))
+        let (events, once, wakers) = (RwLock::default(), Mutex::default(), Wakers::default());
+        Self(Arc::new(Shared { kind, type_of, events, once, wakers }))
     }
 
     /// Appends events and wakes those who follow the log. Each is numbered one above its
@@ -86,6 +89,27 @@ impl<E: Clone + Send + Sync + 'static> MemoryLog<E> {
         let recorded = log[from..].to_vec();
         drop(log);
         self.0.wakers.wake();
+        recorded
+    }
+
+    /// Appends events, unless events were appended under this key before: then those are returned,
+    /// as they were recorded, and nothing is appended.
+    ///
+    /// With [`Due::key`](crate::Due::key), what an effect leads to is recorded exactly once though
+    /// the effect is delivered at least once.
+    ///
+    /// # Panics
+    /// As for [`append`](Self::append).
+    pub fn append_once(&self, key: &str, events: impl IntoIterator<Item = E>) -> Vec<Recorded<E>> {
+        let events: Vec<E> = events.into_iter().collect();
+        let mut once = self.0.once.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(recorded) = once.get(key) {
+            return recorded.clone();
+        }
+        let recorded = self.append(events);
+        if !recorded.is_empty() {
+            once.insert(key.to_owned(), recorded.clone());
+        }
         recorded
     }
 

@@ -24,6 +24,7 @@ mod appender;
 mod blocking;
 mod read;
 pub mod append;
+mod append_once;
 mod event_log;
 
 pub use database::Database;

@@ -5,7 +5,7 @@ use std::sync::{
     atomic::{AtomicUsize, Ordering},
 };
 
-use rederive_core::{Cursor, EventLog, ReadError, Wake};
+use rederive_core::{Cursor, EventLog, ReadError, Recorded, Wake};
 use rederive_diesel::{AppendError, Database, Expected, SqliteEventLog};
 use serde::{Deserialize, Serialize, Serializer};
 
@@ -329,4 +329,39 @@ fn an_append_can_be_spawned_on_any_thread() {
     let scratch = Scratch::new("");
     let log = log(&scratch);
     spawnable(async move { log.append(numbers(0..1)).await.map(drop) });
+}
+
+/// Appends under a key, on a runtime of its own.
+fn append_once(log: &SqliteEventLog<Event>, key: &str, events: Vec<Event>) -> Vec<Recorded<Event>> {
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    runtime.block_on(log.append_once(key, events)).unwrap()
+}
+
+#[test]
+fn what_is_appended_under_a_key_is_appended_once() {
+    let scratch = Scratch::new("");
+    let events = log(&scratch);
+    let key = "mails/a%2Fb/i00000000000000000007/0";
+    assert_eq!(append_once(&events, key, vec![]), []);
+    let recorded = append_once(&events, key, numbers(1..3));
+    assert_eq!(recorded.len(), 2);
+    assert_eq!(append_once(&events, "b", numbers(7..8))[0].cursor, 3.into());
+    assert_eq!(append_once(&events, key, numbers(9..10)), recorded);
+    drop(events);
+    let scratch = scratch.reopened();
+    assert_eq!(append_once(&log(&scratch), key, numbers(1..3)), recorded);
+    assert_eq!(log(&scratch).head(), Ok(Cursor::from(3)));
+}
+
+#[test]
+fn of_those_who_append_under_one_key_at_the_same_time_one_does() {
+    let scratch = Scratch::new("");
+    let append = |number| {
+        let log = log(&scratch);
+        std::thread::spawn(move || append_once(&log, "key", numbers(number..number + 1)))
+    };
+    let threads: Vec<_> = (0..8).map(append).collect();
+    let all: Vec<_> = threads.into_iter().map(|thread| thread.join().unwrap()).collect();
+    assert!(all.iter().all(|recorded| *recorded == all[0]), "{all:?}");
+    assert_eq!(log(&scratch).head(), Ok(Cursor::from(1)));
 }

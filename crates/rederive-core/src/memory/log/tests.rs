@@ -69,3 +69,13 @@ fn a_follower_is_woken_after_the_events_can_be_read() {
     log.append(3..5);
     assert_eq!(seen.load(SeqCst), 3);
 }
+
+#[test]
+fn what_is_appended_under_a_key_is_appended_once() {
+    let log = MemoryLog::new();
+    assert_eq!(log.append_once("a", []), []);
+    let recorded = log.append_once("a", [1, 2]);
+    assert_eq!(log.append_once("b", [7])[0].cursor, Cursor::from(3));
+    assert_eq!(log.append_once("a", [9]), recorded);
+    assert_eq!(log.head(), Ok(Cursor::from(3)));
+}
