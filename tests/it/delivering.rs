@@ -206,6 +206,7 @@ async fn a_courier_that_dies_is_replaced_and_delivers_again(world: World) {
     world.append(deposits("a", 0..3));
     world.append(deposits("b", 0..1));
     deliveries(&world, 1).await;
+    mails.troubled("a").await;
     let kill = Kill { reducer: "mails".into(), victim: Victim::Courier };
     handle.supervisor().send(kill).await.expect("it lives");
     world.probe.notified(restarted("courier"), PATIENCE).await;
@@ -222,6 +223,7 @@ async fn a_dispatcher_that_dies_takes_its_courier_along(world: World) {
     world.append(deposits("b", 0..1));
     world.append(deposits("a", 0..3));
     deliveries(&world, 1).await;
+    mails.troubled("a").await;
     let kill = Kill { reducer: "mails".into(), victim: Victim::Dispatcher };
     handle.supervisor().send(kill).await.expect("it lives");
     world.probe.notified(restarted("dispatcher"), PATIENCE).await;
@@ -270,9 +272,7 @@ async fn a_stop_waits_for_deliveries_under_way(world: World) {
     world.append(deposits("b", 0..1));
     world.append(deposits("a", 0..3));
     deliveries(&world, 1).await;
-    while release.receiver_count() == 0 || mails.most_at_once() == 0 {
-        actix_rt::task::yield_now().await;
-    }
+    mails.troubled("a").await;
     let stopping = actix_rt::spawn({
         let handle = handle.clone();
         async move { handle.stop().await }
@@ -294,6 +294,7 @@ async fn a_stop_waits_no_longer_than_the_grace(world: World) {
     world.append(deposits("b", 0..1));
     world.append(deposits("a", 0..2));
     deliveries(&world, 1).await;
+    mails.troubled("a").await;
     handle.stop().await;
     let handle = mails.start(&world).await;
     emptied(&handle).await;
