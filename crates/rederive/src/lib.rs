@@ -1,5 +1,10 @@
 #![doc = include_str!("../../../README.md")]
 
+/// Compiles the code of the guide.
+#[cfg(all(doctest, feature = "testing"))]
+#[doc = include_str!("../../../docs/guide.md")]
+struct Guide;
+
 mod builder;
 mod handle;
 mod home;

@@ -27,6 +27,11 @@ pub(crate) const STEPS: &[Step] = &[
         check: smoke::git_history::check,
     },
     Step {
+        name: "bank",
+        summary: "the example bank does what docs/guide.md says",
+        check: smoke::bank::check,
+    },
+    Step {
         name: "ledger",
         summary: "the example ledger serves requests and stops on SIGTERM",
         check: smoke::ledger::check,
