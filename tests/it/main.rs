@@ -27,6 +27,7 @@ mod notifying;
 mod observing;
 mod operating;
 mod passivation;
+mod querying;
 mod reading;
 mod rebuilding;
 mod repairing;

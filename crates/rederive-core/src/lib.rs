@@ -15,6 +15,8 @@ pub mod event_types;
 pub mod undecodable;
 pub mod event_log;
 pub mod events;
+pub mod log_cursor;
+pub mod fn_log;
 pub mod partition;
 pub mod reducer;
 pub mod value;
@@ -49,7 +51,9 @@ pub use event_log::{Entry, EventLog, LogError, ReadError, Slice, Wake, Wakers};
 pub use event_types::EventTypes;
 pub use events::Events;
 pub use explain::{Explanation, explain, explain_engine};
+pub use fn_log::{FnLog, LogRow};
 pub use fold::{Fold, Folded, JsonState, StateError, StateForm, StateRecord, States};
+pub use log_cursor::LogCursor;
 pub use memory::{MemoryLog, MemoryStore};
 pub use observer::{Blocked, Notice, Observer};
 pub use op::{

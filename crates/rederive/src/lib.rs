@@ -31,11 +31,11 @@ pub use rederive_core as core;
 pub use rederive_core::{
     Begin, Blocked, Change, ColumnKind, Cursor, CursorKind, CustomOp, Deliver, DeliverError,
     DeliveryFailure, DeliverySettings, Due, EffectKey, EffectRecord, Effects, EventLog, EventTypes,
-    Failure, FailureKind, Fold, Folded, Halt, Json, JsonState, Key, LogError, MemoryLog,
-    MemoryStore, Notice, Notifier, Observer, OnFailure, Op, Ops, OutboxCounts, OwnedTable, Parked,
-    PartitionId, PartitionRecord, Partitions, Recorded, ReduceError, Reducer, Row, RowFn, RowOp,
-    Skip, SkipRecord, SkippedBy, StateError, StateForm, StateRecord, States, Store, StoreError,
-    Table, Timestamp, Value, WhereOp,
+    Failure, FailureKind, FnLog, Fold, Folded, Halt, Json, JsonState, Key, LogCursor, LogError,
+    LogRow, MemoryLog, MemoryStore, Notice, Notifier, Observer, OnFailure, Op, Ops, OutboxCounts,
+    OwnedTable, Parked, PartitionId, PartitionRecord, Partitions, Recorded, ReduceError, Reducer,
+    Row, RowFn, RowOp, Skip, SkipRecord, SkippedBy, StateError, StateForm, StateRecord, States,
+    Store, StoreError, Table, Timestamp, Value, WhereOp,
 };
 #[doc(inline)]
 pub use rederive_diesel as diesel;

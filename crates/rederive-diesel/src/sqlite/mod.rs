@@ -26,8 +26,10 @@ mod read;
 pub mod append;
 mod append_once;
 mod event_log;
+mod query_log;
 
 pub use database::Database;
 pub use event_log::SqliteEventLog;
 pub use options::{DatabaseOptions, Synchronous};
+pub use query_log::QueryLog;
 pub use store::SqliteStore;

@@ -13,6 +13,7 @@ mod explain;
 mod typed_rows;
 mod values;
 mod event_log;
+mod query_log;
 mod event_types;
 mod upcasts;
 mod database;
