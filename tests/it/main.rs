@@ -30,6 +30,7 @@ mod passivation;
 mod querying;
 mod reading;
 mod rebuilding;
+mod rebuilding_partitions;
 mod repairing;
 mod resuming;
 mod serving;

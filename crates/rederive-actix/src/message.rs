@@ -169,6 +169,9 @@ pub(crate) struct Answer(pub(crate) Result<(), Rejection>);
 /// dispatcher → partition dispatcher: you have all that was held; be halted no more.
 pub(crate) struct Recover;
 
+/// dispatcher → partition dispatcher: delete what is stored of you, and halt.
+pub(crate) struct Reset;
+
 /// dispatcher → partition dispatcher: nothing is in flight; stop.
 pub(crate) struct Passivate;
 
@@ -230,6 +233,12 @@ pub(crate) struct RepairPartition {
     pub(crate) reply: oneshot::Sender<Result<(), RepairError>>,
 }
 
+/// supervisor → dispatcher: build a partition anew.
+pub(crate) struct RebuildPartition {
+    pub(crate) partition: PartitionId,
+    pub(crate) reply: oneshot::Sender<Result<(), RepairError>>,
+}
+
 /// supervisor → dispatcher: pause, or go on.
 pub(crate) struct SetPaused {
     pub(crate) paused: bool,
@@ -282,6 +291,6 @@ pub(crate) struct Abort;
 messages! {
     Open; OpenDone; Follow; Woken; NewEvents; Fetch<E>; Fetched<E>; Find<E>; Found<E>; Head; HeadIs; Survey;
     Measure; Measured; StopRebuild;
-    Load; Loaded; StateLoaded; Deliver<E>; Wait; Reduced; Retrying; Ask; SkipsFound; SetPaused; PauseNoted; Commit; Committed; Answer; Recover; Passivate; PartitionEnded; ActorEnded;
-    WaitFor; RepairPartition; Hurry; Stop; ActorStopped; Abort; WakeCourier; CourierDone;
+    Load; Loaded; StateLoaded; Deliver<E>; Wait; Reduced; Retrying; Ask; SkipsFound; SetPaused; PauseNoted; Commit; Committed; Answer; Recover; Reset; Passivate; PartitionEnded; ActorEnded;
+    WaitFor; RepairPartition; RebuildPartition; Hurry; Stop; ActorStopped; Abort; WakeCourier; CourierDone;
 }

@@ -4,14 +4,16 @@ use std::{sync::Arc, time::SystemTime};
 
 use actix::{Actor, ActorContext, Addr, AsyncContext, Context, Handler, Running};
 use rederive_core::{
-    Cursor, Halt, Next, PartitionEngine, PartitionId, PartitionState, Skip, Timestamp, Waiters,
+    Cursor, Failure, FailureKind, Halt, Next, PartitionEngine, PartitionId, PartitionState, Skip,
+    Timestamp, Waiters,
 };
 
 use crate::{
     dispatcher::Dispatcher,
     ended::EndGuard,
     message::{
-        Answer, Deliver, PartitionEnded, Passivate, Recover, Reduced, Retrying, StateLoaded, Wait,
+        Answer, Deliver, PartitionEnded, Passivate, Recover, Reduced, Reset, Retrying, StateLoaded,
+        Wait,
     },
     waiter::{Outcome, Waiter},
 };
@@ -179,6 +181,20 @@ impl<E: Send + Sync + 'static> Handler<Recover> for PartitionDispatcher<E> {
     fn handle(&mut self, _: Recover, _: &mut Context<Self>) {
         let next = self.state.recover();
         self.tell(next);
+    }
+}
+
+impl<E: Send + Sync + 'static> Handler<Reset> for PartitionDispatcher<E> {
+    type Result = ();
+
+    fn handle(&mut self, _: Reset, ctx: &mut Context<Self>) {
+        let failure = Failure {
+            cursor: Cursor::Start,
+            kind: FailureKind::State,
+            message: "the partition is being rebuilt".to_owned(),
+        };
+        self.state.reset(Halt::new(failure, 0, now()));
+        self.go_on(ctx);
     }
 }
 

@@ -93,9 +93,9 @@ pub enum RepairError {
     /// at that one.
     #[error("the partition is halted elsewhere: {0}")]
     Elsewhere(Arc<Halt>),
-    /// A repair of the partition is under way, so there is no event to be skipped now. Nothing was
-    /// done; look again when it has ended.
-    #[error("a repair of the partition is under way")]
+    /// A repair or rebuild of the partition is under way, so there is no event to be skipped now, and
+    /// it cannot be rebuilt. Nothing was done; look again when it has ended.
+    #[error("a repair or rebuild of the partition is under way")]
     UnderWay,
     /// The partition is halted again, at the same event or a later one; the events before it are
     /// committed. Correct the cause and try again.
@@ -105,8 +105,33 @@ pub enum RepairError {
     /// what is stored and try again.
     #[error("the partition cannot be repaired: {0}")]
     Undecodable(Undecodable),
+    /// The reducer declares no tables and is no fold, so that nothing would be deleted. Nothing was
+    /// done; declare the tables.
+    #[error(
+        "the reducer declares no tables, so no partition of it can be rebuilt; declare them in `Reducer::tables`"
+    )]
+    NoTables,
+    /// It is not known which rows of this table are the partition's. Nothing was done; declare the
+    /// column that tells, with `OwnedTable::partitioned_by`, or rebuild the reducer as a whole.
+    #[error(
+        "which rows of table {table:?} are the partition's is not known; declare it with `partitioned_by`, or rebuild the reducer as a whole"
+    )]
+    RowsUnknown {
+        /// The table.
+        table: String,
+    },
+    /// The reducer is being rebuilt as a whole, this partition included. Nothing was done.
+    #[error("the reducer is being rebuilt as a whole")]
+    Rebuilding,
+    /// The store refused to delete the partition's rows, as when others refer to them. Nothing was
+    /// done, and the partition goes on as before.
+    #[error("the partition cannot be rebuilt: {message}")]
+    Refused {
+        /// What the store said.
+        message: String,
+    },
     /// The reducer stopped, was taken over or died meanwhile. How far the repair came is stored;
-    /// try again.
+    /// try again. A rebuild that has begun goes on by itself.
     #[error("the repair was interrupted")]
     Interrupted,
 }

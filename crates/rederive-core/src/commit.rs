@@ -30,6 +30,10 @@ pub struct PartitionCommit {
 impl PartitionCommit {
     /// How many events it commits.
     pub fn events(&self) -> usize {
+        if self.repair == Repair::Reset {
+            // Its one step stands for the reset itself.
+            return 0;
+        }
         self.steps.iter().map(Step::events).sum()
     }
 }
@@ -46,7 +50,8 @@ pub enum Repair {
     /// The partition has caught up: it is recorded as halted no more.
     Done,
     /// The partition is to be built anew: its rows are deleted, and it is recorded as halted at the
-    /// start of the log, to be repaired from there.
+    /// start of the log, to be repaired from there. It has one step, at the start, which is what a
+    /// store rejects if it rejects this.
     Reset,
 }
 

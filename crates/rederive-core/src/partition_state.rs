@@ -36,6 +36,8 @@ pub struct PartitionState<E> {
     pauses: u64,
     /// The pause that has begun, until it is told.
     backoff: Option<Backoff>,
+    /// It is to begin anew, halted like this.
+    resetting: Option<Halt>,
     /// The next event of that cursor is passed by.
     skipping: Option<Arc<Skip>>,
     /// Skips that are stored and have not been taken.
@@ -126,6 +128,7 @@ impl<E: Send + Sync + 'static> PartitionState<E> {
             paused: None,
             pauses: 0,
             backoff: None,
+            resetting: None,
             skipping: None,
             skipped: Vec::new(),
         }
@@ -182,6 +185,11 @@ impl<E: Send + Sync + 'static> PartitionState<E> {
     /// Events at or below the partition's cursor were applied before, as happens after a restart,
     /// and are dropped; so are those that were buffered twice.
     pub fn next(&mut self, limit: usize, now: impl Fn() -> Timestamp) -> Next {
+        if self.in_flight.is_none()
+            && let Some(halt) = self.resetting.take()
+        {
+            return self.send_reset(halt);
+        }
         let loading = || self.halt.is_none() && self.engine.wanted().is_some();
         let busy = self.in_flight.is_some() || self.paused.is_some();
         if busy || self.buffer.is_empty() || loading() {
@@ -232,6 +240,20 @@ impl<E: Send + Sync + 'static> PartitionState<E> {
         self.send(commit, batch, settles)
     }
 
+    /// The partition is to be built anew: with the next commit, all that is stored of it is deleted,
+    /// and it halts at the start of the log, to be [repaired](Self::repair) from there. `halt` says so
+    /// meanwhile. If the store rejects that, the partition goes on as before.
+    pub fn reset(&mut self, halt: Halt) {
+        self.resetting = Some(Halt { cursor: Cursor::Start, ..halt });
+    }
+
+    fn send_reset(&mut self, halt: Halt) -> Next {
+        let progress = self.progress(Some(halt), Repair::Reset);
+        let steps = SmallVec::from_iter([Step::of(&Cursor::Start, 0)]);
+        let commit = PartitionCommit { cursor: Cursor::Start, steps, ..progress };
+        self.send(commit, Batch::new(), Settles::new())
+    }
+
     /// All that was held has been delivered and settled: the partition is halted no more, once what
     /// this returns is committed. What is delivered from now on is reduced after that.
     pub fn recover(&mut self) -> Next {
@@ -263,6 +285,9 @@ impl<E: Send + Sync + 'static> PartitionState<E> {
     /// what was rejected.
     pub fn rejected(&mut self, rejection: Rejection, now: impl Fn() -> Timestamp) -> Next {
         let Some(failed) = self.in_flight.take() else { return Next::Wait };
+        if failed.repair == Repair::Reset {
+            return Next::Wait;
+        }
         let Rejection { committed, cursor, kind, message } = rejection;
         match committed {
             // What a fold stores is in its first step.

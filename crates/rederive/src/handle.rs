@@ -5,9 +5,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use actix::{Addr, MailboxError};
 use rederive_actix::{
     Await, AwaitError, Awaited, CancelRebuild, CountEffects, DropEffect, ListError, ListHalted,
-    ListParked, ListSkips, Pause, PauseError, Rebuild, RebuildError, RebuildReport, Redeliver,
-    ReducerStatus, RegisterError, Registration, RepairError, RetriedAll, Retry, RetryAll, Shutdown,
-    SkipEvent, Status, Supervisor,
+    ListParked, ListSkips, Pause, PauseError, Rebuild, RebuildError, RebuildPartition,
+    RebuildReport, Redeliver, ReducerStatus, RegisterError, Registration, RepairError, RetriedAll,
+    Retry, RetryAll, Shutdown, SkipEvent, Status, Supervisor,
 };
 use rederive_core::{
     Cursor, EffectKey, EffectRecord, FailureKind, OutboxCounts, PartitionId, PartitionRecord,
@@ -219,6 +219,23 @@ impl Handle {
     pub async fn rebuild(&self, reducer: impl Into<String>) -> Result<RebuildReport, RebuildError> {
         let rebuild = Rebuild { reducer: reducer.into() };
         self.0.supervisor.send(rebuild).await.unwrap_or(Err(RebuildError::Interrupted))
+    }
+
+    /// Builds what a reducer derives for one partition anew, while all others go on; see
+    /// [`RebuildPartition`]. Returns when the partition is up to date. Dropping the future stops the
+    /// waiting, not the rebuild.
+    ///
+    /// # Errors
+    /// [`RepairError`] when it is not rebuilt: each variant says what was done.
+    /// [`RepairError::Halted`] when an event failed: the partition is right up to there.
+    pub async fn rebuild_partition(
+        &self,
+        reducer: impl Into<String>,
+        partition: impl Into<PartitionId>,
+    ) -> Result<(), RepairError> {
+        let (reducer, partition) = (reducer.into(), partition.into());
+        let rebuild = RebuildPartition { reducer, partition };
+        self.0.supervisor.send(rebuild).await.unwrap_or(Err(RepairError::Interrupted))
     }
 
     /// Stops a rebuild where it is; see [`CancelRebuild`].

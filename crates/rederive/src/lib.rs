@@ -21,9 +21,10 @@ pub use rederive_actix::chaos;
 pub use rederive_actix::{
     Activity, Await, AwaitError, Awaited, CancelRebuild, Changes, Config, CountEffects, Delay,
     DropEffect, Lag, ListError, ListHalted, ListParked, ListSkips, LogObserver, OnVersionChange,
-    Outcome, Pause, PauseError, Rebuild, RebuildError, RebuildNeeded, RebuildReport, RebuildStatus,
-    Redeliver, ReducerStatus, RegisterError, Registration, RepairError, Reply, RetriedAll, Retry,
-    RetryAll, Shutdown, Sizes, SkipEvent, Status, Supervisor, View, ViewChange,
+    Outcome, Pause, PauseError, Rebuild, RebuildError, RebuildNeeded, RebuildPartition,
+    RebuildReport, RebuildStatus, Redeliver, ReducerStatus, RegisterError, Registration,
+    RepairError, Reply, RetriedAll, Retry, RetryAll, Shutdown, Sizes, SkipEvent, Status,
+    Supervisor, View, ViewChange,
 };
 #[doc(inline)]
 pub use rederive_core as core;

@@ -10,6 +10,7 @@ mod pause;
 mod rebuild;
 mod recover;
 mod repair;
+mod reset;
 mod route;
 mod seen;
 mod settle;

@@ -7,7 +7,7 @@ use rederive_core::{Delivery, Notice, PartitionId, Settles};
 
 use super::{Dispatcher, flow::Dispatched};
 use crate::{
-    message::{Deliver, PartitionEnded, Recover},
+    message::{Deliver, PartitionEnded, Recover, Reset},
     partition_dispatcher::Begin,
 };
 
@@ -52,6 +52,9 @@ impl<E: Send + Sync + 'static> Dispatcher<E> {
         if route.recovering {
             // Before anything else: until that is stored, a restart would take it for halted.
             route.addr.do_send(Recover);
+        }
+        if route.resetting {
+            route.addr.do_send(Reset);
         }
         // What the store already has need not be delivered, and what a halted partition holds
         // neither: it is settled.

@@ -26,13 +26,15 @@ use crate::{
 /// The number of a slice that the watermark does not track.
 const UNTRACKED: u64 = u64::MAX;
 
-type Reply = oneshot::Sender<Result<(), RepairError>>;
+pub(super) type Reply = oneshot::Sender<Result<(), RepairError>>;
 
 /// The repairs that are wanted or under way. `A` is the address of an actor.
 pub(super) struct Repairs<A> {
     /// To begin once the partition has no events in flight.
     wanted: Vec<Wanted>,
     going: HashMap<PartitionId, Going<A>>,
+    /// Those who wait for partitions to be rebuilt that are not reset yet.
+    pub(super) resetting: HashMap<PartitionId, Vec<Reply>>,
     /// Those who wait until it is stored that their partition is halted no more.
     recovering: HashMap<PartitionId, Vec<Reply>>,
 }
@@ -69,7 +71,12 @@ impl<A> Going<A> {
 
 impl<A> Default for Repairs<A> {
     fn default() -> Self {
-        Self { wanted: Vec::new(), going: HashMap::new(), recovering: HashMap::new() }
+        Self {
+            wanted: Vec::new(),
+            going: HashMap::new(),
+            resetting: HashMap::new(),
+            recovering: HashMap::new(),
+        }
     }
 }
 
@@ -77,8 +84,19 @@ impl<A> Repairs<A> {
     /// Gives everything up; those who wait are told by their replies being dropped.
     pub(super) fn clear(&mut self) -> Vec<A> {
         self.wanted.clear();
+        self.resetting.clear();
         self.recovering.clear();
         self.going.drain().map(|(_, going)| going.addr).collect()
+    }
+
+    /// Whether the partition is being repaired or has yet to be recorded as halted no more.
+    pub(super) fn is_under_way(&self, partition: &PartitionId) -> bool {
+        self.going.contains_key(partition) || self.recovering.contains_key(partition)
+    }
+
+    /// The partition is halted and to be repaired.
+    pub(super) fn want(&mut self, partition: PartitionId, replies: Vec<Reply>) {
+        self.wanted.push(Wanted { partition, skip: None, replies });
     }
 
     /// The address of this generation of a repair's actor.
@@ -92,7 +110,7 @@ impl<A> Repairs<A> {
     }
 }
 
-fn tell(replies: Vec<Reply>, result: &Result<(), RepairError>) {
+pub(super) fn tell(replies: Vec<Reply>, result: &Result<(), RepairError>) {
     for reply in replies {
         // Whoever asked may have gone.
         let _ = reply.send(result.clone());
@@ -104,8 +122,7 @@ impl<E: Send + Sync + 'static> Handler<RepairPartition> for Dispatcher<E> {
 
     fn handle(&mut self, repair: RepairPartition, ctx: &mut Context<Self>) {
         let RepairPartition { partition, skip, reply } = repair;
-        let busy = self.repairs.recovering.contains_key(&partition)
-            || self.repairs.going.contains_key(&partition);
+        let busy = self.repairs.is_under_way(&partition);
         if !matches!(self.phase, Phase::Running | Phase::Blocked(_)) {
             tell(vec![reply], &Err(RepairError::Interrupted));
         } else if skip.is_some() && busy {

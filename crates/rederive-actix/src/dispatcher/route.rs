@@ -42,6 +42,8 @@ pub(super) struct Route<A> {
     pub(super) retrying: Option<Backoff>,
     /// It was halted and is repaired, and that is not stored yet.
     pub(super) recovering: bool,
+    /// It is to be built anew, and that is not stored yet.
+    pub(super) resetting: bool,
     idle_since: Instant,
     queued: bool,
 }
@@ -159,12 +161,14 @@ impl<A> Routes<A> {
         watermark: &Cursor,
         start: impl FnOnce(u64, Cursor) -> A,
     ) -> &mut Route<A> {
-        let ahead = match self.standing.get(&partition) {
-            Some(standing) if standing.halt.is_some() => Some(standing.cursor.clone()),
-            Some(_) => self.standing.remove(&partition).map(|standing| standing.cursor),
-            None => None,
+        let cursor = match self.standing.get(&partition) {
+            // The watermark does not describe it.
+            Some(standing) if standing.halt.is_some() => standing.cursor.clone(),
+            Some(_) | None => {
+                let ahead = self.standing.remove(&partition).map(|standing| standing.cursor);
+                ahead.unwrap_or(Cursor::Start).max(watermark.clone())
+            }
         };
-        let cursor = ahead.unwrap_or(Cursor::Start).max(watermark.clone());
         self.generation += 1;
         let route = Route {
             addr: start(self.generation, cursor.clone()),
@@ -175,6 +179,7 @@ impl<A> Routes<A> {
             lost: false,
             retrying: None,
             recovering: false,
+            resetting: false,
             idle_since: Instant::now(),
             queued: false,
         };
@@ -201,6 +206,7 @@ impl<A> Routes<A> {
             lost: false,
             retrying: None,
             recovering: true,
+            resetting: false,
             idle_since: Instant::now(),
             queued: false,
         };
@@ -209,7 +215,7 @@ impl<A> Routes<A> {
 
     /// Takes the actor of an idle partition away; `None` if it has none or is busy.
     pub(super) fn take_idle(&mut self, partition: &PartitionId) -> Option<A> {
-        let idle = |route: &Route<A>| route.unsettled.is_empty() && !route.lost;
+        let idle = |route: &Route<A>| route.unsettled.is_empty() && !route.lost && !route.resetting;
         if !self.active.get(partition).is_some_and(idle) {
             return None;
         }
@@ -255,7 +261,8 @@ impl<A> Routes<A> {
         let mut passivated = Vec::new();
         while let Some((partition, queued_at)) = self.idle.pop_front() {
             let Some(route) = self.active.get_mut(&partition) else { continue };
-            if !route.unsettled.is_empty() || route.lost || route.recovering {
+            let changing = route.recovering || route.resetting;
+            if !route.unsettled.is_empty() || route.lost || changing {
                 // Busy: it is queued again when it becomes idle.
                 route.queued = false;
                 continue;

@@ -171,7 +171,9 @@ impl<E: Send + Sync + 'static> Dispatcher<E> {
                     if commit.repair == Repair::Done {
                         self.recovered(&partition);
                     }
-                    if let Some(halt) = halt {
+                    if let (Repair::Reset, Some(halt)) = (commit.repair, &halt) {
+                        self.has_been_reset(&partition, halt);
+                    } else if let Some(halt) = halt {
                         self.halted(&partition, cursor, halt);
                     }
                     self.settle(&partition, &settles);
@@ -180,8 +182,13 @@ impl<E: Send + Sync + 'static> Dispatcher<E> {
                     if let Some(committed) = &rejection.committed {
                         route.cursor = committed.clone();
                     }
+                    let refusal =
+                        (commit.repair == Repair::Reset).then(|| rejection.message.clone());
                     if !lost {
                         route.addr.do_send(Answer(Err(rejection)));
+                    }
+                    if let Some(refusal) = refusal {
+                        self.not_reset(&partition, refusal);
                     }
                 }
             }

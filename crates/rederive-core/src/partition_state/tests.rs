@@ -288,3 +288,40 @@ fn nothing_happens_without_events() {
     assert!(is_wait(state.rejected(rejection(None, 1), Timestamp::default)));
     assert_eq!(*state.cursor(), Cursor::Start);
 }
+
+fn reset(state: &mut PartitionState<u64>) {
+    let failure =
+        Failure { cursor: 7.into(), kind: FailureKind::State, message: "anew".to_owned() };
+    state.reset(Halt::new(failure, 0, Timestamp::default()));
+}
+
+#[test]
+fn a_reset_waits_for_the_commit_in_flight_and_what_is_buffered_is_held_after_it() {
+    let mut state = state_at(Cursor::Start, Numbers::default());
+    state.deliver(delivery(0, [1, 2]));
+    commit(next(&mut state));
+    state.deliver(delivery(1, [3]));
+    reset(&mut state);
+    assert!(is_wait(next(&mut state)), "a second commit while one is in flight");
+    state.committed();
+    let (anew, settles) = commit(next(&mut state));
+    assert_eq!((anew.repair, anew.cursor.clone()), (Repair::Reset, Cursor::Start));
+    assert_eq!(anew.halt.as_ref().map(|halt| &halt.cursor), Some(&Cursor::Start));
+    assert_eq!((anew.steps.len(), anew.events()), (1, 0), "a rejection needs a step to be at");
+    assert!(settles.is_empty(), "held before it is stored that the partition is halted");
+    state.committed();
+    assert_eq!(*state.cursor(), Cursor::Start);
+    assert_eq!(settled(next(&mut state)), [(1, 1)]);
+}
+
+#[test]
+fn a_rejected_reset_leaves_everything_as_it_was() {
+    let mut state = state_at(2, Numbers::default());
+    reset(&mut state);
+    commit(next(&mut state));
+    state.deliver(delivery(0, [3]));
+    assert!(is_wait(state.rejected(rejection(None, 0), Timestamp::default)));
+    let (third, _) = commit(next(&mut state));
+    assert_eq!((applied(&third.ops), third.repair), (vec![3], Repair::None));
+    assert!(state.halt().is_none());
+}

@@ -1,0 +1,97 @@
+//! Rebuilding single partitions: what is stored of one is deleted, and it is repaired from the start of
+//! the log.
+//!
+//! The partition's own actor does the first half, between two of its commits: as with any other halt,
+//! what it was handed counts as held only once it is stored that it is halted. From then on it is a
+//! repair that was interrupted before its first event, also for whoever opens the reducer next.
+
+use std::{sync::Arc, time::Instant};
+
+use actix::{Context, Handler};
+use rederive_core::{Cursor, Halt, PartitionId};
+
+use super::{
+    Dispatcher, Phase,
+    repair::{Reply, tell},
+};
+use crate::{
+    message::{RebuildPartition, Reset},
+    partition_dispatcher::Begin,
+    repair::RepairError,
+};
+
+impl<E: Send + Sync + 'static> Handler<RebuildPartition> for Dispatcher<E> {
+    type Result = ();
+
+    fn handle(&mut self, rebuild: RebuildPartition, ctx: &mut Context<Self>) {
+        let RebuildPartition { partition, reply } = rebuild;
+        match self.may_be_rebuilt(&partition) {
+            Err(error) => tell(vec![reply], &Err(error)),
+            Ok(()) => self.reset_partition(partition, reply, ctx),
+        }
+    }
+}
+
+impl<E: Send + Sync + 'static> Dispatcher<E> {
+    fn may_be_rebuilt(&self, partition: &PartitionId) -> Result<(), RepairError> {
+        if !matches!(self.phase, Phase::Running | Phase::Blocked(_)) {
+            return Err(RepairError::Interrupted);
+        }
+        if self.links.tables.is_empty() && !self.links.engine.keeps_states() {
+            return Err(RepairError::NoTables);
+        }
+        let unknown = self.links.tables.iter().find(|table| table.partition_column().is_none());
+        if let Some(owned) = unknown {
+            return Err(RepairError::RowsUnknown { table: owned.table().name.to_owned() });
+        }
+        if self.rebuilding.is_some() {
+            return Err(RepairError::Rebuilding);
+        }
+        let resetting = self.repairs.resetting.contains_key(partition);
+        if resetting || self.repairs.is_under_way(partition) {
+            return Err(RepairError::UnderWay);
+        }
+        Ok(())
+    }
+
+    /// Has the partition's actor, which is started if there is none, delete what is stored of it.
+    fn reset_partition(&mut self, partition: PartitionId, reply: Reply, ctx: &Context<Self>) {
+        self.repairs.resetting.insert(partition.clone(), vec![reply]);
+        if self.routes.get(&partition).is_none() {
+            let begin = self.routes.halt(&partition).cloned().map_or(Begin::Active, Begin::Halted);
+            let (links, loads, id) = (&self.links, &mut self.loads, partition.clone());
+            let start = |generation, cursor| links.start(ctx, loads, id, generation, cursor, begin);
+            let watermark = self.flow.watermark.cursor();
+            self.routes.activate(partition.clone(), watermark, start);
+            self.load(ctx);
+        }
+        if let Some(route) = self.routes.get_mut(&partition) {
+            route.resetting = true;
+            if !route.lost {
+                route.addr.do_send(Reset);
+            }
+        }
+    }
+
+    /// It is stored that the partition begins anew: whoever calls this begins repairs.
+    pub(super) fn has_been_reset(&mut self, partition: &PartitionId, halt: &Arc<Halt>) {
+        if let Some(route) = self.routes.get_mut(partition) {
+            route.resetting = false;
+        }
+        self.routes.set_halted(partition.clone(), Cursor::Start, Arc::clone(halt));
+        let replies = self.repairs.resetting.remove(partition).unwrap_or_default();
+        self.repairs.want(partition.clone(), replies);
+    }
+
+    /// The store refused to delete what it holds of the partition, which goes on as before.
+    pub(super) fn not_reset(&mut self, partition: &PartitionId, message: String) {
+        if let Some(route) = self.routes.get_mut(partition) {
+            route.resetting = false;
+            if route.unsettled.is_empty() {
+                self.routes.became_idle(partition, Instant::now());
+            }
+        }
+        let replies = self.repairs.resetting.remove(partition).unwrap_or_default();
+        tell(replies, &Err(RepairError::Refused { message }));
+    }
+}
