@@ -227,7 +227,7 @@ impl fmt::Display for DeliveryFailure {
     }
 }
 
-/// What became of effects: written by [`Store::mark_effects`](crate::Store::mark_effects).
+/// What became of effects: written by [`Outbox::mark`](crate::store::Outbox::mark).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct EffectMarks {
     /// These were delivered: they are deleted.
