@@ -1,13 +1,18 @@
 //! [`PartitionState`]: what a partition does next.
 
-use std::{collections::VecDeque, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use smallvec::SmallVec;
 
+use buffer::{Batch, Buffer, settles_of};
+pub use buffer::{Delivery, Settles};
+
 use crate::{
-    Cursor, Failure, Halt, OnFailure, PartitionCommit, PartitionEngine, PartitionId, Recorded,
-    Reduction, Rejection, Repair, Skip, SkippedBy, Slice, Step, StoredRow, Timestamp, Value,
+    Cursor, Failure, Halt, OnFailure, PartitionCommit, PartitionEngine, PartitionId, Reduction,
+    Rejection, Repair, Skip, SkippedBy, Step, StoredRow, Timestamp, Value,
 };
+
+mod buffer;
 
 /// The state machine of one partition: buffer events, reduce them, have one commit in flight, pause,
 /// skip or halt when an event fails.
@@ -24,7 +29,7 @@ pub struct PartitionState<E> {
     halt: Option<Arc<Halt>>,
     /// The halt that is being repaired.
     repairing: Option<Arc<Halt>>,
-    buffer: VecDeque<Delivery<E>>,
+    buffer: Buffer<E>,
     in_flight: Option<InFlight<E>>,
     /// How many of the next events were folded into a step that the store rejected: they are
     /// reduced again in ever smaller batches, until the guilty one stands alone.
@@ -57,20 +62,6 @@ pub struct Backoff {
     pub number: u64,
 }
 
-/// Events of one slice that were routed to one partition. The slice is shared, never copied.
-#[derive(Debug)]
-pub struct Delivery<E> {
-    /// The slice.
-    pub slice: Arc<Slice<E>>,
-    /// The slice's number in the reducer's [`Watermark`](crate::Watermark).
-    pub number: u64,
-    /// The events, as ascending indices into the slice.
-    pub events: SmallVec<[u32; 4]>,
-}
-
-/// How many deliveries of which slice something settles.
-pub type Settles = SmallVec<[(u64, usize); 2]>;
-
 /// What [`PartitionState::next`] asks for.
 #[derive(Debug)]
 pub enum Next {
@@ -97,9 +88,6 @@ struct InFlight<E> {
     settles: Settles,
 }
 
-/// Deliveries that are reduced together.
-type Batch<E> = SmallVec<[Delivery<E>; 2]>;
-
 /// What becomes of an event that failed.
 enum Decision {
     Halt(Halt),
@@ -121,7 +109,7 @@ impl<E: Send + Sync + 'static> PartitionState<E> {
             cursor,
             halt,
             repairing: None,
-            buffer: VecDeque::new(),
+            buffer: Buffer::new(),
             in_flight: None,
             suspects: 0,
             attempts: SmallVec::new(),
@@ -175,7 +163,7 @@ impl<E: Send + Sync + 'static> PartitionState<E> {
 
     /// Buffers events.
     pub fn deliver(&mut self, delivery: Delivery<E>) {
-        self.buffer.push_back(delivery);
+        self.buffer.push(delivery);
     }
 
     /// Reduces what is buffered, up to about `limit` events, unless a commit is in flight, a row is
@@ -196,8 +184,8 @@ impl<E: Send + Sync + 'static> PartitionState<E> {
             return Next::Wait;
         }
         let mut batch = match self.suspects {
-            0 => self.take_batch(limit),
-            suspects => self.take_exactly(limit.min(suspects / 2).max(1)),
+            0 => self.buffer.take(limit),
+            suspects => self.buffer.take_exactly(limit.min(suspects / 2).max(1)),
         };
         if batch.is_empty() {
             return Next::Wait;
@@ -222,7 +210,7 @@ impl<E: Send + Sync + 'static> PartitionState<E> {
         let cursor = steps.last().map_or(&self.cursor, |step| &step.cursor).clone();
         if halt.is_none() && stopped {
             // Those behind an event that is skipped or tried again are for the next time.
-            self.put_back_after(&cursor, &mut batch);
+            self.buffer.put_back_after(&cursor, &mut batch);
         }
         let settles = settles_of(&batch);
         if ops.is_empty() && skip.is_none() && halt.is_none() {
@@ -318,7 +306,7 @@ impl<E: Send + Sync + 'static> PartitionState<E> {
                 Decision::Skip(skip) => self.skipping = Some(Arc::new(skip)),
             }
         }
-        self.put_back(failed.batch);
+        self.buffer.put_back(failed.batch);
         // Decided by the operator and not stored yet.
         if self.skipping.is_none() {
             self.skipping = skip.filter(|skip| skip.by == SkippedBy::Operator);
@@ -413,26 +401,6 @@ impl<E: Send + Sync + 'static> PartitionState<E> {
         now.or(before.map(|halt| halt.attempts)).unwrap_or(0)
     }
 
-    /// Takes what stands behind the cursor out of the batch: it is to be reduced later.
-    fn put_back_after(&mut self, cursor: &Cursor, batch: &mut Batch<E>) {
-        let mut rest = Batch::new();
-        for Delivery { slice, number, events } in batch.iter_mut() {
-            let is_behind = |index: &u32| {
-                slice.events.get(*index as usize).is_some_and(|event| event.cursor > *cursor)
-            };
-            let (behind, before) = events.iter().copied().partition(is_behind);
-            *events = before;
-            rest.push(Delivery { slice: Arc::clone(slice), number: *number, events: behind });
-        }
-        batch.retain(|delivery| !delivery.events.is_empty());
-        rest.retain(|delivery| !delivery.events.is_empty());
-        self.put_back(rest);
-    }
-
-    fn put_back(&mut self, batch: Batch<E>) {
-        batch.into_iter().rev().for_each(|delivery| self.buffer.push_front(delivery));
-    }
-
     /// A commit of nothing but where the partition stands.
     fn progress(&self, halt: Option<Halt>, repair: Repair) -> PartitionCommit {
         PartitionCommit {
@@ -458,48 +426,6 @@ impl<E: Send + Sync + 'static> PartitionState<E> {
             settles: settles.clone(),
         });
         Next::Commit(commit, settles)
-    }
-
-    /// Whole deliveries until there are `limit` events: at least one delivery.
-    fn take_batch(&mut self, limit: usize) -> Batch<E> {
-        let mut batch = Batch::new();
-        let mut events = 0;
-        while events < limit
-            && let Some(delivery) = self.buffer.pop_front()
-        {
-            events += delivery.events.len();
-            batch.push(delivery);
-        }
-        batch
-    }
-
-    /// No more than `limit` events; a delivery with more is taken in parts.
-    fn take_exactly(&mut self, limit: usize) -> Batch<E> {
-        let mut batch = Batch::new();
-        let mut room = limit;
-        while room > 0
-            && let Some(mut delivery) = self.buffer.pop_front()
-        {
-            if delivery.events.len() > room {
-                let events = delivery.events.drain(room..).collect();
-                let Delivery { slice, number, .. } = &delivery;
-                let rest = Delivery { slice: Arc::clone(slice), number: *number, events };
-                self.buffer.push_front(rest);
-            }
-            room -= delivery.events.len();
-            batch.push(delivery);
-        }
-        batch
-    }
-}
-
-fn settles_of<E>(batch: &Batch<E>) -> Settles {
-    batch.iter().map(|delivery| (delivery.number, delivery.events.len())).collect()
-}
-
-impl<E> Delivery<E> {
-    fn recorded(&self) -> impl Iterator<Item = &Recorded<E>> {
-        self.events.iter().filter_map(|index| self.slice.events.get(*index as usize))
     }
 }
 

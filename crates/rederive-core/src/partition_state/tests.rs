@@ -8,7 +8,8 @@ use std::{collections::BTreeMap, sync::Mutex};
 
 use super::*;
 use crate::{
-    Change, ColumnKind, FailureKind, Op, Ops, Partitions, ReduceError, Reducer, Stateless, Table,
+    Change, ColumnKind, FailureKind, Op, Ops, Partitions, Recorded, ReduceError, Reducer, Slice,
+    Stateless, Table,
 };
 
 static ROWS: Table = Table::new("rows", &[("id", ColumnKind::BigInt)], &[0]);
