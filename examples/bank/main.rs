@@ -15,7 +15,7 @@ use actix_web::{
     rt::signal::unix::{SignalKind, signal},
     web::{Data, Json, Path},
 };
-use rederive::{diesel::Database, prelude::*};
+use rederive::{diesel::SqliteDatabase, prelude::*};
 use serde::Deserialize;
 
 use crate::{
@@ -29,7 +29,7 @@ async fn main() -> io::Result<()> {
     let file = std::env::args().nth(1).unwrap_or_else(|| "bank.db".to_owned());
     let address = std::env::args().nth(2).unwrap_or_else(|| "127.0.0.1:8080".to_owned());
 
-    let db = Database::open(file).map_err(io::Error::other)?;
+    let db = SqliteDatabase::open(file).map_err(io::Error::other)?;
     let rederive = Rederive::new(db.event_log())
         .register(Accounts, db.store())
         .start()

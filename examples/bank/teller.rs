@@ -8,20 +8,20 @@ use actix_web::{
 };
 use diesel::prelude::*;
 use rederive::{
-    diesel::{AppendError, Database, Expected, SqliteEventLog},
+    diesel::{AppendError, Expected, SqliteDatabase, SqliteEventLog},
     prelude::*,
 };
 
 use crate::accounts::{Account, Event, accounts};
 
 pub(crate) struct Teller {
-    db: Database,
+    db: SqliteDatabase,
     log: SqliteEventLog<Event>,
     rederive: Handle,
 }
 
 impl Teller {
-    pub(crate) fn new(db: Database, rederive: Handle) -> Self {
+    pub(crate) fn new(db: SqliteDatabase, rederive: Handle) -> Self {
         Self { log: db.event_log(), db, rederive }
     }
 

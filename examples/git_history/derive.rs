@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use rederive::diesel::{Database, Expected, SqliteEventLog};
+use rederive::diesel::{Expected, SqliteDatabase, SqliteEventLog};
 use rederive::{Await, Cursor, EventLog as _, Handle, Rederive};
 
 use crate::event::{Batches, HistoryEvent};
@@ -25,7 +25,7 @@ const TICK: Duration = Duration::from_millis(250);
 pub(crate) async fn derive(
     repository: &Repository,
     to: &CommitId,
-    database: &Database,
+    database: &SqliteDatabase,
 ) -> Result<(), Failure> {
     let log = database.event_log::<HistoryEvent>();
     let head = log.head().map_err(unreadable)?;

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use diesel::prelude::*;
 use diesel::sqlite::SqliteConnection;
-use rederive::diesel::Database;
+use rederive::diesel::SqliteDatabase;
 use rederive::{Cursor, EventLog as _};
 
 use crate::event::{Batches, HistoryEvent};
@@ -67,7 +67,7 @@ pub(crate) fn compare(repository: &Repository, to: &CommitId) -> Result<String, 
 
 fn timed<T>(
     path: &Path,
-    run: impl FnOnce(&Database) -> Result<T, Failure>,
+    run: impl FnOnce(&SqliteDatabase) -> Result<T, Failure>,
 ) -> Result<(Duration, T), Failure> {
     let database = open(path)?;
     let begun = Instant::now();
@@ -82,7 +82,7 @@ fn median(mut times: Vec<Duration>) -> Duration {
 
 type Tables = (Vec<File>, Vec<Author>);
 
-fn rows(database: &Database) -> Result<Tables, Failure> {
+fn rows(database: &SqliteDatabase) -> Result<Tables, Failure> {
     database
         .read(|connection| {
             Ok((
@@ -96,7 +96,7 @@ fn rows(database: &Database) -> Result<Tables, Failure> {
 fn by_hand(
     repository: &Repository,
     to: &CommitId,
-    database: &Database,
+    database: &SqliteDatabase,
 ) -> Result<(u64, Tables), Failure> {
     let log = database.event_log::<HistoryEvent>();
     let range = repository.range(None, to)?;

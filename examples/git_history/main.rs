@@ -26,7 +26,7 @@ use std::process::ExitCode;
 use args::{Args, Request};
 use failure::Failure;
 use git::Repository;
-use rederive::diesel::{Database, DatabaseError};
+use rederive::diesel::{SqliteDatabase, SqliteError};
 use verify::Verification;
 
 fn main() -> ExitCode {
@@ -83,19 +83,19 @@ fn run(args: &Args) -> Result<bool, Failure> {
 }
 
 /// Opens the database, with the two tables in it.
-fn open(path: &Path) -> Result<Database, Failure> {
+fn open(path: &Path) -> Result<SqliteDatabase, Failure> {
     if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
         std::fs::create_dir_all(folder).map_err(|error| {
             let what = format!("the folder {} cannot be made: {error}", folder.display());
             Failure::new(what, "Name another file with `--database FILE`.")
         })?;
     }
-    let database = Database::open(path).map_err(unusable)?;
+    let database = SqliteDatabase::open(path).map_err(unusable)?;
     database.write(tables::create).map_err(unusable)?;
     Ok(database)
 }
 
-fn unusable(error: DatabaseError) -> Failure {
+fn unusable(error: SqliteError) -> Failure {
     Failure::new(error, "Name another file with `--database FILE`, or mend this one.")
 }
 

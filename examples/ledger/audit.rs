@@ -69,7 +69,7 @@ pub(crate) fn audit(conn: &mut SqliteConnection, cursor: i64) -> QueryResult<Aud
 #[cfg(test)]
 mod tests {
     use diesel::connection::SimpleConnection;
-    use rederive::diesel::Database;
+    use rederive::diesel::SqliteDatabase;
 
     use super::*;
     use crate::tables;
@@ -77,7 +77,7 @@ mod tests {
     /// The audit at a cursor of the tables after these statements.
     fn audited(cursor: i64, statements: &str) -> Audit {
         let directory = tempfile::tempdir().unwrap();
-        let db = Database::open(directory.path().join("ledger.db")).unwrap();
+        let db = SqliteDatabase::open(directory.path().join("ledger.db")).unwrap();
         db.write(|conn| {
             tables::create(conn)?;
             conn.batch_execute(statements)

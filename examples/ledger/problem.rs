@@ -4,7 +4,7 @@ use std::fmt;
 
 use actix_web::http::StatusCode;
 use actix_web::{HttpResponse, ResponseError};
-use rederive::diesel::{AppendError, DatabaseError};
+use rederive::diesel::{AppendError, SqliteError};
 use rederive::{AwaitError, Outcome, Reply};
 use serde::Serialize;
 
@@ -84,10 +84,10 @@ impl Problem {
     }
 }
 
-impl From<DatabaseError> for Problem {
-    fn from(error: DatabaseError) -> Self {
+impl From<SqliteError> for Problem {
+    fn from(error: SqliteError) -> Self {
         match error {
-            DatabaseError::Locked { .. } | DatabaseError::Unavailable { .. } => {
+            SqliteError::Locked { .. } | SqliteError::Unavailable { .. } => {
                 Self::unavailable(error)
             }
             _ => Self::broken(error),

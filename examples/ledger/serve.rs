@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use actix_web::rt::{spawn, time::sleep};
 use actix_web::web::Data;
 use actix_web::{App, HttpServer};
-use rederive::diesel::{Database, DatabaseOptions};
+use rederive::diesel::{SqliteDatabase, SqliteOptions};
 use rederive::{Await, AwaitError, Handle, Outcome, Rederive};
 
 use crate::args::Args;
@@ -58,8 +58,8 @@ pub(crate) async fn serve(args: Args) -> Result<(), Failure> {
     let workers = thread::available_parallelism().map_or(2, NonZero::get);
     // Two more for the event log and what else reads.
     let readers = u32::try_from(workers * READERS + 2).unwrap_or(u32::MAX);
-    let options = DatabaseOptions::default().readers(readers);
-    let db = Database::open_with(&args.database, options).map_err(Failure::new)?;
+    let options = SqliteOptions::default().readers(readers);
+    let db = SqliteDatabase::open_with(&args.database, options).map_err(Failure::new)?;
     let handle = derive_from(&db).await?;
 
     // Requests count on the tables holding all that was recorded before.
@@ -77,7 +77,7 @@ pub(crate) async fn serve(args: Args) -> Result<(), Failure> {
 }
 
 /// Creates the tables where they are missing and starts the reducer that fills them.
-pub(crate) async fn derive_from(db: &Database) -> Result<Handle, Failure> {
+pub(crate) async fn derive_from(db: &SqliteDatabase) -> Result<Handle, Failure> {
     db.write(tables::create).map_err(Failure::new)?;
     let rederive = Rederive::new(db.event_log()).register(Ledger, db.store());
     rederive.start().await.map_err(Failure::new)

@@ -8,7 +8,7 @@ use std::time::Duration;
 use actix_web::web;
 use diesel::QueryResult;
 use diesel::sqlite::SqliteConnection;
-use rederive::diesel::{AppendError, Database, Expected, SqliteEventLog};
+use rederive::diesel::{AppendError, Expected, SqliteDatabase, SqliteEventLog};
 use rederive::{Await, AwaitError, Handle, Recorded};
 use serde::Serialize;
 
@@ -23,7 +23,7 @@ use crate::reservations::{Claim, Reservations};
 /// What the handlers of requests share. Clones are handles of the same.
 #[derive(Clone)]
 pub(crate) struct Service {
-    db: Database,
+    db: SqliteDatabase,
     log: SqliteEventLog<LedgerEvent>,
     handle: Handle,
     reservations: Arc<Mutex<Reservations>>,
@@ -40,7 +40,7 @@ pub(crate) struct Receipt {
 
 impl Service {
     /// Begins without reservations: everything in the log must be visible already.
-    pub(crate) fn new(db: Database, handle: Handle, patience: Duration) -> Self {
+    pub(crate) fn new(db: SqliteDatabase, handle: Handle, patience: Duration) -> Self {
         let log = db.event_log();
         Self { db, log, handle, reservations: Arc::default(), patience }
     }

@@ -16,7 +16,7 @@ use std::{
 };
 
 use lexopt::{Arg, Parser, ValueExt};
-use rederive::{diesel::Database, prelude::*};
+use rederive::{diesel::SqliteDatabase, prelude::*};
 use tokio::sync::mpsc;
 
 use mails::{SignedUp, WelcomeMails};
@@ -61,7 +61,7 @@ fn main() -> Result<(), Failure> {
 }
 
 async fn run(args: Args) -> Result<(), Failure> {
-    let db = Database::open(&args.database)?;
+    let db = SqliteDatabase::open(&args.database)?;
     let log = db.event_log::<SignedUp>();
     let mails = WelcomeMails::new(&args.smtp)?;
     let rederive = Rederive::new(log.clone()).notify(mails, db.store()).start().await?;

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use diesel::RunQueryDsl as _;
-use rederive::{Await, Cursor, Notice, Rederive, diesel::Database};
+use rederive::{Await, Cursor, Notice, Rederive, diesel::SqliteDatabase};
 use rederive_testkit::{Gate, LogFault};
 
 use crate::fixture::{
@@ -167,7 +167,7 @@ async fn a_wait_until_caught_up_counts_what_was_appended_while_a_read_is_under_w
 #[actix_rt::test]
 async fn a_wait_until_caught_up_counts_what_another_process_appended_before() {
     let folder = tempfile::tempdir().expect("a temporary folder");
-    let open = || Database::open(folder.path().join("bank.db")).expect("it can be opened");
+    let open = || SqliteDatabase::open(folder.path().join("bank.db")).expect("it can be opened");
     let (db, elsewhere) = (open(), open());
     let create = "CREATE TABLE accounts (id TEXT PRIMARY KEY NOT NULL, balance INTEGER NOT NULL,
         changes INTEGER NOT NULL, last INTEGER) STRICT";

@@ -440,7 +440,7 @@ mod in_a_table {
     use rederive::{
         Await, Config, Fold, Folded, MemoryLog, PartitionId, Partitions, Recorded, Rederive,
         ReduceError,
-        diesel::{Database, TableState},
+        diesel::{SqliteDatabase, TableState},
     };
     use serde::{Deserialize, Serialize};
 
@@ -489,7 +489,7 @@ mod in_a_table {
     #[actix_rt::test]
     async fn states_are_rows_of_a_table_that_queries_see() {
         let folder = tempfile::tempdir().expect("a temporary folder");
-        let db = Database::open(folder.path().join("clocks.db")).expect("it opens");
+        let db = SqliteDatabase::open(folder.path().join("clocks.db")).expect("it opens");
         let table = "CREATE TABLE clocks (id TEXT PRIMARY KEY NOT NULL, ticks INTEGER NOT NULL,
             last INTEGER) STRICT";
         db.write(|conn| conn.batch_execute(table)).expect("it can be created");

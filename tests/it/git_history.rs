@@ -10,7 +10,7 @@ use std::{
 };
 
 use diesel::{QueryableByName, RunQueryDsl as _, sql_types::Text};
-use rederive::diesel::Database;
+use rederive::diesel::SqliteDatabase;
 use rederive_testkit::{Rng, Seed};
 
 use crate::fixture::example;
@@ -96,7 +96,7 @@ struct Line {
 }
 
 fn rows(database: &Path, query: &str) -> Vec<String> {
-    let database = Database::open(database).expect("it can be opened");
+    let database = SqliteDatabase::open(database).expect("it can be opened");
     let lines = database.read(|conn| diesel::sql_query(query).load::<Line>(conn));
     lines.expect("it can be read").into_iter().map(|line| line.line).collect()
 }

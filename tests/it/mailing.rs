@@ -10,7 +10,7 @@ use std::{
     time::Duration,
 };
 
-use rederive::diesel::Database;
+use rederive::diesel::SqliteDatabase;
 use rederive_testkit::Seed;
 use serde::{Deserialize, Serialize};
 
@@ -87,7 +87,7 @@ fn every_welcome_mail_is_sent_under_one_id_though_the_notifier_is_killed_and_non
     const PEOPLE: usize = 150;
     let folder = tempfile::tempdir().expect("a temporary folder");
     let file = folder.path().join("people.db");
-    let log = Database::open(&file).expect("it can be opened").event_log::<SignedUp>();
+    let log = SqliteDatabase::open(&file).expect("it can be opened").event_log::<SignedUp>();
     let sign_up = |name: String| {
         let signed_up = SignedUp { mail: format!("{name}@example.org") };
         log.append_blocking(vec![signed_up]).expect("it can be appended");

@@ -8,7 +8,7 @@ use rederive::{
     Await, Cursor, CursorKind, EventLog, Handle, LogCursor, LogError, LogRow, MemoryLog,
     MemoryStore, Outcome, Rederive, Timestamp,
     core::{ReadError, Recorded, Slice, event_log::Wake},
-    diesel::{Database, QueryLog},
+    diesel::{QueryLog, SqliteDatabase},
 };
 use tempfile::TempDir;
 use tokio::sync::oneshot;
@@ -35,12 +35,12 @@ struct Ticked<C> {
 
 /// A table, written by the test as an application would.
 trait Written: LogCursor {
-    fn log(db: &Database) -> QueryLog<Ticked<Self>>
+    fn log(db: &SqliteDatabase) -> QueryLog<Ticked<Self>>
     where
         Ticked<Self>: LogRow;
 
     /// Writes a row for each number and returns their cursors.
-    fn write(db: &Database, numbers: &[i64]) -> Vec<Cursor>;
+    fn write(db: &SqliteDatabase, numbers: &[i64]) -> Vec<Cursor>;
 }
 
 macro_rules! written_to {
@@ -66,7 +66,7 @@ macro_rules! written_to {
         }
 
         impl Written for $cursor {
-            fn log(db: &Database) -> QueryLog<Ticked<$cursor>> {
+            fn log(db: &SqliteDatabase) -> QueryLog<Ticked<$cursor>> {
                 QueryLog::new(
                     db,
                     |conn, after, limit| {
@@ -79,7 +79,7 @@ macro_rules! written_to {
                 )
             }
 
-            fn write(db: &Database, numbers: &[i64]) -> Vec<Cursor> {
+            fn write(db: &SqliteDatabase, numbers: &[i64]) -> Vec<Cursor> {
                 let write = |conn: &mut SqliteConnection| {
                     let mut written = Vec::new();
                     for number in numbers {
@@ -101,9 +101,9 @@ macro_rules! written_to {
 written_to!(numbered, i64, |newest| newest.map_or(0, |newest| newest + 1));
 written_to!(named, String, |newest| newest.map_or("a".into(), |newest: String| newest + "a"));
 
-fn database() -> (Database, TempDir) {
+fn database() -> (SqliteDatabase, TempDir) {
     let directory = tempfile::tempdir().expect("a directory");
-    let db = Database::open(directory.path().join("test.db")).expect("it opens");
+    let db = SqliteDatabase::open(directory.path().join("test.db")).expect("it opens");
     let tables =
         "CREATE TABLE numbered (id INTEGER PRIMARY KEY AUTOINCREMENT, by INTEGER NOT NULL);
         CREATE TABLE named (id TEXT PRIMARY KEY NOT NULL, by INTEGER NOT NULL)";

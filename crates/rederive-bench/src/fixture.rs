@@ -7,7 +7,7 @@ use std::{
 };
 
 use diesel::{Connection, connection::SimpleConnection, sqlite::SqliteConnection};
-use rederive::diesel::{Database, SqliteEventLog};
+use rederive::diesel::{SqliteDatabase, SqliteEventLog};
 use tempfile::TempDir;
 
 use crate::{
@@ -61,7 +61,7 @@ impl Fixtures {
 }
 
 fn make(file: &Path, (start, n, p): (Start, u64, u64)) -> Result<(), Failure> {
-    let db = Database::open(file)?;
+    let db = SqliteDatabase::open(file)?;
     db.write(tables::create)?;
     let log = db.event_log();
     match start {

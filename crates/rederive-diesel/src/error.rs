@@ -1,4 +1,4 @@
-//! [`DatabaseError`]: a database could not be opened, read or written.
+//! [`SqliteError`]: a database could not be opened, read or written.
 
 use std::{path::PathBuf, time::Duration};
 
@@ -6,7 +6,7 @@ use std::{path::PathBuf, time::Duration};
 /// changed.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
-pub enum DatabaseError {
+pub enum SqliteError {
     /// The name stands for a database in memory, of which every connection would have its own. Use
     /// a file (in a temporary directory, if it need not last).
     #[error(

@@ -6,7 +6,7 @@ mod postings;
 use std::time::{Duration, Instant};
 
 use rederive::Handle;
-use rederive::diesel::Database;
+use rederive::diesel::SqliteDatabase;
 use tempfile::TempDir;
 
 use crate::event::Posting;
@@ -21,14 +21,14 @@ const PATIENCE: Duration = Duration::from_secs(30);
 struct World {
     service: Service,
     handle: Handle,
-    db: Database,
+    db: SqliteDatabase,
     _directory: TempDir,
 }
 
 impl World {
     async fn new() -> Self {
         let directory = tempfile::tempdir().unwrap();
-        let db = Database::open(directory.path().join("ledger.db")).unwrap();
+        let db = SqliteDatabase::open(directory.path().join("ledger.db")).unwrap();
         let handle = serve::derive_from(&db).await.unwrap();
         serve::catch_up(&handle).await.unwrap();
         let service = Service::new(db.clone(), handle.clone(), PATIENCE);

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, path::Path};
 
-use rederive::{Cursor, EventLog, Recorded, diesel::Database};
+use rederive::{Cursor, EventLog, Recorded, diesel::SqliteDatabase};
 use serde::{Deserialize, Serialize};
 
 // The test's own view of the stored form: it must stay readable.
@@ -70,7 +70,7 @@ impl Books {
     pub(super) fn read(database: &Path) -> Self {
         use diesel::prelude::*;
 
-        let db = Database::open(database).expect("the database opens");
+        let db = SqliteDatabase::open(database).expect("the database opens");
         let log = db.event_log::<Event>();
         let events = log.fetch(&Cursor::Start, usize::MAX).expect("the log is readable");
         assert_eq!(events.undecodable, []);

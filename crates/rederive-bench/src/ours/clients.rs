@@ -2,7 +2,7 @@
 
 use std::{future::Future, path::Path, rc::Rc, time::Instant};
 
-use rederive::{diesel::Database, prelude::*};
+use rederive::{diesel::SqliteDatabase, prelude::*};
 
 use super::rebuild::{LONG, registered};
 use crate::{
@@ -13,7 +13,7 @@ use crate::{
 
 /// Runs `n` events through so many clients with the default settings.
 pub(crate) fn on_sqlite(file: &Path, n: u64, p: u64, clients: u64) -> Result<f64, Failure> {
-    let db = Database::open(file)?;
+    let db = SqliteDatabase::open(file)?;
     let (rederive, caught_up) = registered(Rederive::new(db.event_log()), &db.store(), 1);
     let log = db.event_log::<AccountEvent>();
     actix_rt::System::new().block_on(async {

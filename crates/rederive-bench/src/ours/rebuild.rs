@@ -2,7 +2,7 @@
 
 use std::{path::Path, time::Duration};
 
-use rederive::{Config, diesel::Database, prelude::*};
+use rederive::{Config, diesel::SqliteDatabase, prelude::*};
 
 use crate::{
     Failure,
@@ -21,7 +21,7 @@ pub(crate) fn config(stay: bool) -> Config {
 
 /// Has the first so many reducers catch up with the log.
 pub(crate) fn rebuild(file: &Path, reducers: usize, stay: bool) -> Result<(), Failure> {
-    let db = Database::open(file)?;
+    let db = SqliteDatabase::open(file)?;
     let rederive = Rederive::new(db.event_log()).config(config(stay));
     let (rederive, caught_up) = registered(rederive, &db.store(), reducers);
     run(rederive, caught_up)
@@ -47,14 +47,14 @@ pub(crate) fn registered(
 
 /// Has the reducer with Diesel's own statements catch up.
 pub(crate) fn by_statement(file: &Path) -> Result<(), Failure> {
-    let db = Database::open(file)?;
+    let db = SqliteDatabase::open(file)?;
     let rederive = Rederive::new(db.event_log()).register(ByStatement, db.store());
     run(rederive.config(config(false)), Await::caught_up("accounts").within(LONG))
 }
 
 /// Opens the database and catches up, with the default settings.
 pub(crate) fn start(file: &Path) -> Result<(), Failure> {
-    let db = Database::open(file)?;
+    let db = SqliteDatabase::open(file)?;
     let (rederive, caught_up) = registered(Rederive::new(db.event_log()), &db.store(), 1);
     run(rederive, caught_up)
 }

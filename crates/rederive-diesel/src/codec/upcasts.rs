@@ -24,7 +24,7 @@ use serde_json::{Map, Value};
 /// # A variant that was renamed, and one that gained a field
 /// ```
 /// use rederive_core::{Cursor, EventLog};
-/// use rederive_diesel::{Database, Upcasts};
+/// use rederive_diesel::{SqliteDatabase, Upcasts};
 /// use serde::{Deserialize, Serialize};
 ///
 /// // In the first release, this was stored.
@@ -34,7 +34,7 @@ use serde_json::{Map, Value};
 ///     Deposited { id: String, amount: i64 },
 /// }
 /// # let directory = tempfile::tempdir()?;
-/// # let db = Database::open(directory.path().join("bank.db"))?;
+/// # let db = SqliteDatabase::open(directory.path().join("bank.db"))?;
 /// db.event_log::<First>().append_blocking(vec![
 ///     First::Opened { id: "alice".into() },
 ///     First::Deposited { id: "alice".into(), amount: 5 },

@@ -16,8 +16,8 @@ use diesel::{
     sqlite::SqliteConnection,
 };
 
-use super::{DatabaseOptions, Synchronous, ddl, fault::Fault, introspect::Catalog, target::Target};
-use crate::DatabaseError;
+use super::{SqliteOptions, Synchronous, ddl, fault::Fault, introspect::Catalog, target::Target};
+use crate::SqliteError;
 
 /// A connection that only reads.
 pub(crate) type Reader = PooledConnection<ConnectionManager<SqliteConnection>>;
@@ -42,7 +42,7 @@ pub(crate) enum Failed<E> {
 /// and with it its cache of pages.
 pub(crate) struct Connections {
     pub(crate) target: Target,
-    pub(crate) options: DatabaseOptions,
+    pub(crate) options: SqliteOptions,
     /// Taken out while in use: a transaction that panics leaves `None`, and the next one opens anew.
     writer: Mutex<Option<SqliteConnection>>,
     readers: Pool<ConnectionManager<SqliteConnection>>,
@@ -51,13 +51,13 @@ pub(crate) struct Connections {
 }
 
 impl Connections {
-    pub(crate) fn open(target: Target, options: DatabaseOptions) -> Result<Self, DatabaseError> {
+    pub(crate) fn open(target: Target, options: SqliteOptions) -> Result<Self, SqliteError> {
         let named = |error| named(&target, &options, error);
         let mut conn = connect(&target, &options).map_err(named)?;
         let version = ddl::version(&mut conn).map_err(named)?;
         if version > ddl::CURRENT {
             let (path, known) = (target.path.clone(), ddl::CURRENT);
-            return Err(DatabaseError::NewerSchema { path, found: version, known });
+            return Err(SqliteError::NewerSchema { path, found: version, known });
         }
         if version < ddl::CURRENT {
             // Another process may be at it too: whoever gets the lock second finds nothing to do.
@@ -137,27 +137,26 @@ impl Connections {
     }
 
     /// A connection that only reads.
-    pub(crate) fn reader(&self) -> Result<Reader, DatabaseError> {
-        self.readers.get().map_err(|error| DatabaseError::Unavailable {
+    pub(crate) fn reader(&self) -> Result<Reader, SqliteError> {
+        self.readers.get().map_err(|error| SqliteError::Unavailable {
             path: self.target.path.clone(),
             message: format!("no connection for reading: {error}"),
         })
     }
 
     /// The error with the database's name in it.
-    pub(crate) fn named(&self, error: Error) -> DatabaseError {
+    pub(crate) fn named(&self, error: Error) -> SqliteError {
         named(&self.target, &self.options, error)
     }
 
     /// The error of a transaction with the database's name in it; a panic goes on.
-    pub(crate) fn failed(&self, failed: Failed<Error>) -> DatabaseError {
+    pub(crate) fn failed(&self, failed: Failed<Error>) -> SqliteError {
         match failed {
             Failed::Begin(error) | Failed::Body(error) => self.named(error),
             Failed::Panic(payload) => std::panic::resume_unwind(payload),
-            Failed::Commit(error) if in_doubt(&error) => DatabaseError::InDoubt {
-                path: self.target.path.clone(),
-                message: error.to_string(),
-            },
+            Failed::Commit(error) if in_doubt(&error) => {
+                SqliteError::InDoubt { path: self.target.path.clone(), message: error.to_string() }
+            }
             Failed::Commit(error) => self.named(error),
         }
     }
@@ -179,7 +178,7 @@ fn idle(mut conn: SqliteConnection) -> Option<SqliteConnection> {
 }
 
 /// Opens a connection that may write.
-fn connect(target: &Target, options: &DatabaseOptions) -> QueryResult<SqliteConnection> {
+fn connect(target: &Target, options: &SqliteOptions) -> QueryResult<SqliteConnection> {
     let mut conn = SqliteConnection::establish(&target.url).map_err(|error| {
         let text = match error {
             ConnectionError::BadConnection(text) => text,
@@ -228,18 +227,18 @@ fn enter_wal(conn: &mut SqliteConnection, timeout: Duration) -> QueryResult<()> 
     }
 }
 
-fn named(target: &Target, options: &DatabaseOptions, error: Error) -> DatabaseError {
+fn named(target: &Target, options: &SqliteOptions, error: Error) -> SqliteError {
     let path = target.path.clone();
     let message = error.to_string();
     match Fault::of(&error) {
-        Fault::Busy => DatabaseError::Locked { path, waited: options.busy_timeout },
+        Fault::Busy => SqliteError::Locked { path, waited: options.busy_timeout },
         Fault::Full | Fault::Machine | Fault::Connection => {
-            DatabaseError::Unavailable { path, message }
+            SqliteError::Unavailable { path, message }
         }
-        Fault::ReadOnly => DatabaseError::ReadOnly { path },
-        Fault::Corrupt => DatabaseError::Corrupt { path, message },
-        Fault::NotADatabase => DatabaseError::NotADatabase { path },
-        Fault::Statement => DatabaseError::Query(error),
+        Fault::ReadOnly => SqliteError::ReadOnly { path },
+        Fault::Corrupt => SqliteError::Corrupt { path, message },
+        Fault::NotADatabase => SqliteError::NotADatabase { path },
+        Fault::Statement => SqliteError::Query(error),
     }
 }
 

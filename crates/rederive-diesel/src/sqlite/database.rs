@@ -1,4 +1,4 @@
-//! [`Database`]: one SQLite file.
+//! [`SqliteDatabase`]: one SQLite file.
 
 use std::{fmt, path::Path, sync::Arc};
 
@@ -7,10 +7,10 @@ use rederive_core::Wakers;
 use serde::{Serialize, de::DeserializeOwned};
 
 use super::{
-    DatabaseOptions, SqliteEventLog, SqliteStore, appender::Appender, connections::Connections,
+    SqliteEventLog, SqliteOptions, SqliteStore, appender::Appender, connections::Connections,
     target::Target,
 };
-use crate::DatabaseError;
+use crate::SqliteError;
 
 /// One SQLite file: an event log, a store, and your own tables beside them. Clones share the
 /// connections.
@@ -23,7 +23,7 @@ use crate::DatabaseError;
 ///
 /// ```
 /// use diesel::{connection::SimpleConnection, prelude::*};
-/// use rederive_diesel::Database;
+/// use rederive_diesel::SqliteDatabase;
 ///
 /// diesel::table! {
 ///     accounts (id) { id -> Text, balance -> BigInt }
@@ -31,7 +31,7 @@ use crate::DatabaseError;
 ///
 /// # let directory = tempfile::tempdir()?;
 /// # let file = directory.path().join("bank.db");
-/// let db = Database::open(file)?;
+/// let db = SqliteDatabase::open(file)?;
 /// db.write(|conn| {
 ///     conn.batch_execute(
 ///         "CREATE TABLE IF NOT EXISTS accounts (id TEXT PRIMARY KEY NOT NULL, balance INTEGER NOT NULL)",
@@ -44,7 +44,7 @@ use crate::DatabaseError;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone)]
-pub struct Database(pub(crate) Arc<Shared>);
+pub struct SqliteDatabase(pub(crate) Arc<Shared>);
 
 pub(crate) struct Shared {
     // Dropped first: it finishes what it has accepted.
@@ -53,27 +53,24 @@ pub(crate) struct Shared {
     pub(crate) connections: Arc<Connections>,
 }
 
-impl Database {
-    /// Opens the file with [`DatabaseOptions::default`], creating it and the tables of Rederive
+impl SqliteDatabase {
+    /// Opens the file with [`SqliteOptions::default`], creating it and the tables of Rederive
     /// where they are missing.
     ///
     /// Takes a path or a URL: `bank.db`, `/var/lib/bank.db`, `sqlite://bank.db`,
     /// `sqlite:///var/lib/bank.db?vfs=unix-excl`. The directory must exist.
     ///
     /// # Errors
-    /// [`DatabaseError`] says what is wrong with the file and what to do; nothing was changed.
-    pub fn open(url: impl AsRef<Path>) -> Result<Self, DatabaseError> {
-        Self::open_with(url, DatabaseOptions::default())
+    /// [`SqliteError`] says what is wrong with the file and what to do; nothing was changed.
+    pub fn open(url: impl AsRef<Path>) -> Result<Self, SqliteError> {
+        Self::open_with(url, SqliteOptions::default())
     }
 
     /// Opens the file as [`open`](Self::open) does, with other options.
     ///
     /// # Errors
     /// As for [`open`](Self::open).
-    pub fn open_with(
-        url: impl AsRef<Path>,
-        options: DatabaseOptions,
-    ) -> Result<Self, DatabaseError> {
+    pub fn open_with(url: impl AsRef<Path>, options: SqliteOptions) -> Result<Self, SqliteError> {
         let target = Target::parse(url.as_ref())?;
         let connections = Arc::new(Connections::open(target, options)?);
         let wakers = Arc::new(Wakers::default());
@@ -106,11 +103,11 @@ impl Database {
     /// round. The connection refuses to write.
     ///
     /// # Errors
-    /// [`DatabaseError`].
+    /// [`SqliteError`].
     pub fn read<T>(
         &self,
         read: impl FnOnce(&mut SqliteConnection) -> QueryResult<T>,
-    ) -> Result<T, DatabaseError> {
+    ) -> Result<T, SqliteError> {
         let connections = &self.0.connections;
         let mut conn = connections.reader()?;
         (*conn).transaction(read).map_err(|error| connections.named(error))
@@ -123,18 +120,18 @@ impl Database {
     /// for itself for ever.
     ///
     /// # Errors
-    /// [`DatabaseError`]; nothing was written, unless it is [`DatabaseError::InDoubt`].
+    /// [`SqliteError`]; nothing was written, unless it is [`SqliteError::InDoubt`].
     pub fn write<T>(
         &self,
         write: impl FnOnce(&mut SqliteConnection) -> QueryResult<T>,
-    ) -> Result<T, DatabaseError> {
+    ) -> Result<T, SqliteError> {
         let connections = &self.0.connections;
         connections.transaction(write).map_err(|failed| connections.failed(failed))
     }
 }
 
-impl fmt::Debug for Database {
+impl fmt::Debug for SqliteDatabase {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Database").field(&self.path()).finish()
+        f.debug_tuple("SqliteDatabase").field(&self.path()).finish()
     }
 }

@@ -12,7 +12,7 @@ use rederive_core::{
 use serde::{Serialize, de::DeserializeOwned};
 
 use super::{
-    Database,
+    SqliteDatabase,
     read::{Read, Selection, cursor_of, id_of},
 };
 use crate::{
@@ -20,7 +20,7 @@ use crate::{
     schema::rederive_events as events,
 };
 
-/// The event log in a [`Database`]: events of type `E`, stored as JSON and numbered 1, 2, 3, …
+/// The event log in a [`SqliteDatabase`]: events of type `E`, stored as JSON and numbered 1, 2, 3, …
 ///
 /// Ids grow in the order of commits and are never given twice, so a follower that reads what is
 /// above its cursor misses nothing. Appends of the whole process are written by one thread, those
@@ -34,7 +34,7 @@ use crate::{
 ///
 /// ```
 /// use rederive_core::{Cursor, EventLog};
-/// use rederive_diesel::{AppendError, Database, Expected};
+/// use rederive_diesel::{AppendError, SqliteDatabase, Expected};
 /// use serde::{Deserialize, Serialize};
 ///
 /// #[derive(Debug, Serialize, Deserialize)]
@@ -45,7 +45,7 @@ use crate::{
 ///
 /// # let directory = tempfile::tempdir()?;
 /// # let file = directory.path().join("bank.db");
-/// let db = Database::open(file)?;
+/// let db = SqliteDatabase::open(file)?;
 /// let log = db.event_log::<AccountEvent>();
 /// let opened = AccountEvent::Opened { id: "alice".into() };
 /// let recorded = log.append_to_blocking("account-alice", Expected::NoStream, vec![opened])?;
@@ -59,7 +59,7 @@ use crate::{
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub struct SqliteEventLog<E> {
-    pub(super) database: Database,
+    pub(super) database: SqliteDatabase,
     pub(super) codec: Arc<Codec<E>>,
 }
 
@@ -67,7 +67,7 @@ impl<E> SqliteEventLog<E>
 where
     E: Serialize + DeserializeOwned + Send + Sync + 'static,
 {
-    pub(crate) fn new(database: Database) -> Self {
+    pub(crate) fn new(database: SqliteDatabase) -> Self {
         Self { database, codec: Arc::default() }
     }
 
@@ -84,7 +84,7 @@ where
     /// struct Event { kind: String, text: String }
     ///
     /// # let directory = tempfile::tempdir()?;
-    /// # let db = rederive_diesel::Database::open(directory.path().join("x.db"))?;
+    /// # let db = rederive_diesel::SqliteDatabase::open(directory.path().join("x.db"))?;
     /// let log = db.event_log::<Event>().typed_by(|event| event.kind.as_str());
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
@@ -106,7 +106,7 @@ where
     }
 
     /// The database.
-    pub fn database(&self) -> &Database {
+    pub fn database(&self) -> &SqliteDatabase {
         &self.database
     }
 

@@ -13,7 +13,7 @@ use super::{
     statement::{Selection, Statements, bind_key, bind_row},
 };
 use crate::{
-    DatabaseError,
+    SqliteError,
     plan::{Kind, Plan, PlanError, Planned, Planner, Set, Step},
     typed::SqliteOp,
 };
@@ -48,7 +48,7 @@ impl SqliteStore {
     /// ```
     /// use diesel::{connection::SimpleConnection, prelude::*};
     /// use rederive_core::{MemoryLog, Ops, Partitions, Recorded, ReduceError, Reducer};
-    /// use rederive_diesel::{Database, DieselOps};
+    /// use rederive_diesel::{SqliteDatabase, DieselOps};
     ///
     /// diesel::table! {
     ///     accounts (id) { id -> Text, balance -> BigInt }
@@ -75,7 +75,7 @@ impl SqliteStore {
     ///
     /// # let directory = tempfile::tempdir()?;
     /// # let file = directory.path().join("bank.db");
-    /// let db = Database::open(file)?;
+    /// let db = SqliteDatabase::open(file)?;
     /// db.write(|conn| {
     ///     conn.batch_execute(
     ///         "CREATE TABLE accounts (id TEXT PRIMARY KEY NOT NULL, balance INTEGER NOT NULL)",
@@ -90,12 +90,12 @@ impl SqliteStore {
     /// ```
     ///
     /// # Errors
-    /// [`DatabaseError`] when the schema cannot be read.
+    /// [`SqliteError`] when the schema cannot be read.
     pub fn explain<'e, R: Reducer>(
         &self,
         reducer: &R,
         events: impl IntoIterator<Item = &'e Recorded<R::Event>>,
-    ) -> Result<SqlExplanation, DatabaseError> {
+    ) -> Result<SqlExplanation, SqliteError> {
         self.explain_reduced(explain(reducer, events))
     }
 
@@ -104,7 +104,7 @@ impl SqliteStore {
     ///
     /// # Errors
     /// As for [`explain`](Self::explain).
-    pub fn explain_reduced(&self, reduced: Explanation) -> Result<SqlExplanation, DatabaseError> {
+    pub fn explain_reduced(&self, reduced: Explanation) -> Result<SqlExplanation, SqliteError> {
         let ops = reduced.ops().into_iter();
         let ops: Vec<(PartitionId, Vec<Op>)> = ops
             .map(|(partition, ops)| (partition.clone(), ops.into_iter().cloned().collect()))

@@ -28,8 +28,8 @@ mod append_once;
 mod event_log;
 mod query_log;
 
-pub use database::Database;
+pub use database::SqliteDatabase;
 pub use event_log::SqliteEventLog;
-pub use options::{DatabaseOptions, Synchronous};
+pub use options::{SqliteOptions, Synchronous};
 pub use query_log::QueryLog;
 pub use store::SqliteStore;

@@ -1,14 +1,14 @@
-//! [`DatabaseOptions`] and [`Synchronous`].
+//! [`SqliteOptions`] and [`Synchronous`].
 
 use std::time::Duration;
 
-/// How a [`Database`](crate::Database) is opened.
+/// How a [`SqliteDatabase`](crate::SqliteDatabase) is opened.
 ///
 /// ```
 /// use std::time::Duration;
-/// use rederive_diesel::{DatabaseOptions, Synchronous};
+/// use rederive_diesel::{SqliteOptions, Synchronous};
 ///
-/// let options = DatabaseOptions::default()
+/// let options = SqliteOptions::default()
 ///     .busy_timeout(Duration::from_secs(1))
 ///     .synchronous(Synchronous::Normal)
 ///     .readers(8);
@@ -16,7 +16,7 @@ use std::time::Duration;
 /// ```
 #[derive(Clone, Debug)]
 #[must_use]
-pub struct DatabaseOptions {
+pub struct SqliteOptions {
     pub(crate) busy_timeout: Duration,
     pub(crate) synchronous: Synchronous,
     pub(crate) readers: u32,
@@ -35,7 +35,7 @@ pub enum Synchronous {
     Normal,
 }
 
-impl Default for DatabaseOptions {
+impl Default for SqliteOptions {
     fn default() -> Self {
         Self {
             busy_timeout: Duration::from_secs(5),
@@ -46,7 +46,7 @@ impl Default for DatabaseOptions {
     }
 }
 
-impl DatabaseOptions {
+impl SqliteOptions {
     /// How long to wait for the write lock while another *process* holds it; 5 s by default. Within
     /// the process, writers queue up without a time limit.
     pub fn busy_timeout(mut self, timeout: Duration) -> Self {
@@ -60,7 +60,7 @@ impl DatabaseOptions {
         self
     }
 
-    /// How many connections [`Database::read`](crate::Database::read) may use at once (at least
+    /// How many connections [`SqliteDatabase::read`](crate::SqliteDatabase::read) may use at once (at least
     /// one); 4 by default.
     pub fn readers(mut self, readers: u32) -> Self {
         self.readers = readers.max(1);

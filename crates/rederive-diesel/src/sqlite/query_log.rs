@@ -7,9 +7,9 @@ use rederive_core::{
     Cursor, CursorKind, EventLog, FnLog, LogError, LogRow, ReadError, Recorded, Slice, Wake,
 };
 
-use super::Database;
+use super::SqliteDatabase;
 
-/// An event log over a table of yours in a [`Database`]: you give the queries that read it. Nothing
+/// An event log over a table of yours in a [`SqliteDatabase`]: you give the queries that read it. Nothing
 /// is added to the table and nothing is written to it.
 ///
 /// The table is ordered by a column of integers, none below zero, or of text, none empty and ordered
@@ -30,7 +30,7 @@ use super::Database;
 /// ```
 /// use diesel::{connection::SimpleConnection, prelude::*};
 /// use rederive_core::{Cursor, EventLog, LogRow, Timestamp};
-/// use rederive_diesel::{Database, QueryLog};
+/// use rederive_diesel::{SqliteDatabase, QueryLog};
 ///
 /// diesel::table! {
 ///     orders (id) { id -> BigInt, placed_at -> BigInt, goods -> Text }
@@ -52,7 +52,7 @@ use super::Database;
 ///
 /// # let directory = tempfile::tempdir()?;
 /// # let file = directory.path().join("shop.db");
-/// let db = Database::open(file)?;
+/// let db = SqliteDatabase::open(file)?;
 /// db.write(|conn| conn.batch_execute(
 ///     "CREATE TABLE orders (
 ///          id INTEGER PRIMARY KEY AUTOINCREMENT, placed_at INTEGER NOT NULL, goods TEXT NOT NULL
@@ -76,7 +76,7 @@ use super::Database;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub struct QueryLog<R: LogRow> {
-    database: Database,
+    database: SqliteDatabase,
     log: FnLog<R>,
 }
 
@@ -88,7 +88,7 @@ impl<R: LogRow> QueryLog<R> {
     /// cursor is −1 or the empty text, before all rows. `count` counts the rows whose cursor is
     /// greater; a close guess is enough.
     pub fn new(
-        database: &Database,
+        database: &SqliteDatabase,
         fetch: impl Fn(&mut SqliteConnection, R::Cursor, i64) -> QueryResult<Vec<R>>
         + Send
         + Sync
@@ -128,7 +128,7 @@ impl<R: LogRow> QueryLog<R> {
     }
 
     /// The database.
-    pub fn database(&self) -> &Database {
+    pub fn database(&self) -> &SqliteDatabase {
         &self.database
     }
 }

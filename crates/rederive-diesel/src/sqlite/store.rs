@@ -16,7 +16,7 @@ use rederive_core::{
 };
 
 use super::{
-    Database,
+    SqliteDatabase,
     connections::{Failed, in_doubt},
     execute::{self, StepError},
     fault::Fault,
@@ -28,7 +28,7 @@ use super::{
 };
 use crate::plan::{Plan, PlanError, Planner};
 
-/// Keeps derived state in your tables of a [`Database`], and the progress of reducers beside it.
+/// Keeps derived state in your tables of a [`SqliteDatabase`], and the progress of reducers beside it.
 ///
 /// Everything a reducer emits for some events and the note that these events are done are committed
 /// in one transaction. Foreign keys are checked at its end, as if they were all declared
@@ -43,25 +43,25 @@ use crate::plan::{Plan, PlanError, Planner};
 ///
 /// ```
 /// use rederive_core::{Cursor, CursorKind, Opening, Store};
-/// use rederive_diesel::Database;
+/// use rederive_diesel::SqliteDatabase;
 ///
 /// # let directory = tempfile::tempdir()?;
 /// # let file = directory.path().join("bank.db");
-/// let store = Database::open(file)?.store();
+/// let store = SqliteDatabase::open(file)?.store();
 /// let opened = store.open(&Opening::new("accounts", 1, CursorKind::Integer))?;
 /// assert_eq!(opened.watermark, Cursor::Start);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone, Debug)]
-pub struct SqliteStore(Database);
+pub struct SqliteStore(SqliteDatabase);
 
 impl SqliteStore {
-    pub(crate) fn new(database: Database) -> Self {
+    pub(crate) fn new(database: SqliteDatabase) -> Self {
         Self(database)
     }
 
     /// The database.
-    pub fn database(&self) -> &Database {
+    pub fn database(&self) -> &SqliteDatabase {
         &self.0
     }
 
@@ -236,7 +236,7 @@ fn opened(conn: &mut SqliteConnection, name: &str) -> QueryResult<Opened> {
 }
 
 /// Commits on the database's writer connection, which all writers and appends of a process share.
-struct SqliteWriter(Database);
+struct SqliteWriter(SqliteDatabase);
 
 /// Why a transaction was rolled back.
 enum Rejected {

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::DatabaseError;
+use crate::SqliteError;
 
 /// A database file, by the name that SQLite opens it with and by the path that messages name.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -14,9 +14,8 @@ pub(crate) struct Target {
 impl Target {
     /// Resolves a relative path once, so that a connection opened after the process has changed its
     /// directory still opens the same file.
-    pub(crate) fn parse(given: &Path) -> Result<Self, DatabaseError> {
-        let text =
-            given.to_str().ok_or_else(|| DatabaseError::NotUtf8 { path: given.to_owned() })?;
+    pub(crate) fn parse(given: &Path) -> Result<Self, SqliteError> {
+        let text = given.to_str().ok_or_else(|| SqliteError::NotUtf8 { path: given.to_owned() })?;
         let uri = text.strip_prefix("sqlite:").or_else(|| text.strip_prefix("file:"));
         let (name, parameters) = match uri {
             None => (text, ""),
@@ -31,16 +30,16 @@ impl Target {
             || name == ":memory:"
             || parameters.split('&').any(|parameter| parameter == "mode=memory");
         if in_memory {
-            return Err(DatabaseError::InMemory { url: text.to_owned() });
+            return Err(SqliteError::InMemory { url: text.to_owned() });
         }
         let name = if uri.is_some() { percent_decoded(name) } else { name.to_owned() };
         let path = std::path::absolute(&name).unwrap_or_else(|_| PathBuf::from(&name));
         let missing = path.parent().is_some_and(|directory| !directory.is_dir());
         if missing {
-            return Err(DatabaseError::DirectoryMissing { path });
+            return Err(SqliteError::DirectoryMissing { path });
         }
         let Some(absolute) = path.to_str() else {
-            return Err(DatabaseError::NotUtf8 { path });
+            return Err(SqliteError::NotUtf8 { path });
         };
         let url = if parameters.is_empty() {
             absolute.to_owned()
@@ -107,7 +106,7 @@ mod tests {
             "file:x?mode=memory",
         ] {
             let refused = Target::parse(Path::new(url));
-            assert!(matches!(refused, Err(DatabaseError::InMemory { .. })), "{url}: {refused:?}");
+            assert!(matches!(refused, Err(SqliteError::InMemory { .. })), "{url}: {refused:?}");
         }
     }
 

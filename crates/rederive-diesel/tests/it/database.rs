@@ -3,7 +3,7 @@
 use std::{fs, os::unix::fs::PermissionsExt, time::Duration};
 
 use diesel::{RunQueryDsl, connection::SimpleConnection, prelude::*, sql_query};
-use rederive_diesel::{Database, DatabaseError, DatabaseOptions};
+use rederive_diesel::{SqliteDatabase, SqliteError, SqliteOptions};
 
 use crate::support::Scratch;
 
@@ -24,7 +24,7 @@ fn racing_openers_all_succeed() {
         let path = directory.path().join("x.db");
         std::thread::scope(|scope| {
             for _ in 0..6 {
-                scope.spawn(|| Database::open(&path).unwrap());
+                scope.spawn(|| SqliteDatabase::open(&path).unwrap());
             }
         });
     }
@@ -35,8 +35,8 @@ fn tables_of_a_later_version_are_refused_and_left_alone() {
     let scratch = Scratch::new("");
     scratch.execute("UPDATE rederive_schema SET version = 99");
     let path = scratch.path();
-    let refused = Database::open(&path).unwrap_err();
-    assert!(matches!(refused, DatabaseError::NewerSchema { found: 99, known: 1, .. }), "{refused}");
+    let refused = SqliteDatabase::open(&path).unwrap_err();
+    assert!(matches!(refused, SqliteError::NewerSchema { found: 99, known: 1, .. }), "{refused}");
     assert_eq!(scratch.text("SELECT '' || version AS line FROM rederive_schema"), ["99"]);
 }
 
@@ -46,8 +46,8 @@ fn a_file_that_is_no_database_is_refused_and_left_alone() {
     let path = directory.path().join("letter.txt");
     let letter = "Dear reader, ".repeat(500);
     fs::write(&path, &letter).unwrap();
-    let refused = Database::open(&path).unwrap_err();
-    assert!(matches!(refused, DatabaseError::NotADatabase { .. }), "{refused}");
+    let refused = SqliteDatabase::open(&path).unwrap_err();
+    assert!(matches!(refused, SqliteError::NotADatabase { .. }), "{refused}");
     assert!(refused.to_string().contains("letter.txt"));
     assert_eq!(fs::read_to_string(&path).unwrap(), letter);
 }
@@ -62,16 +62,16 @@ fn a_damaged_file_is_called_so() {
     // All but the header.
     bytes[100..].fill(0xa5);
     fs::write(&path, bytes).unwrap();
-    let refused = Database::open(&path).unwrap_err();
-    assert!(matches!(refused, DatabaseError::Corrupt { .. }), "{refused:?}");
+    let refused = SqliteDatabase::open(&path).unwrap_err();
+    assert!(matches!(refused, SqliteError::Corrupt { .. }), "{refused:?}");
     drop(directory);
 }
 
 #[test]
 fn a_directory_in_place_of_a_file_is_refused() {
     let directory = tempfile::tempdir().unwrap();
-    let refused = Database::open(directory.path()).unwrap_err();
-    assert!(matches!(refused, DatabaseError::Unavailable { .. }), "{refused}");
+    let refused = SqliteDatabase::open(directory.path()).unwrap_err();
+    assert!(matches!(refused, SqliteError::Unavailable { .. }), "{refused}");
     assert!(refused.to_string().contains("unable to open database file"));
 }
 
@@ -84,22 +84,22 @@ fn a_file_without_permission_to_write_is_called_read_only() {
     if fs::OpenOptions::new().append(true).open(&path).is_ok() {
         return; // We are root, whom permissions do not bind.
     }
-    let refused = Database::open(&path).unwrap_err();
-    assert!(matches!(refused, DatabaseError::ReadOnly { .. }), "{refused}");
+    let refused = SqliteDatabase::open(&path).unwrap_err();
+    assert!(matches!(refused, SqliteError::ReadOnly { .. }), "{refused}");
     drop(directory);
 }
 
 #[test]
 fn a_lock_that_another_process_holds_is_waited_for_and_then_reported() {
     let scratch = Scratch::new("CREATE TABLE t (a)");
-    let options = DatabaseOptions::default().busy_timeout(Duration::from_millis(50));
-    let impatient = Database::open_with(scratch.path(), options).unwrap();
+    let options = SqliteOptions::default().busy_timeout(Duration::from_millis(50));
+    let impatient = SqliteDatabase::open_with(scratch.path(), options).unwrap();
     scratch
         .db
         .write(|_| {
             let refused = impatient.write(|conn| conn.batch_execute("INSERT INTO t VALUES (1)"));
             let error = refused.unwrap_err();
-            assert!(matches!(error, DatabaseError::Locked { .. }), "{error}");
+            assert!(matches!(error, SqliteError::Locked { .. }), "{error}");
             assert!(error.to_string().contains("more than 50ms; nothing was changed"), "{error}");
             Ok(())
         })
@@ -126,7 +126,7 @@ fn a_reader_sees_one_state_and_cannot_write() {
     assert_eq!((before, after), (0, 0));
     assert_eq!(scratch.db.read(count).unwrap(), 1);
     let refused = scratch.db.read(|conn| sql_query("DELETE FROM t").execute(conn));
-    assert!(matches!(refused, Err(DatabaseError::ReadOnly { .. })), "{refused:?}");
+    assert!(matches!(refused, Err(SqliteError::ReadOnly { .. })), "{refused:?}");
 }
 
 #[test]
@@ -137,7 +137,7 @@ fn a_write_that_fails_or_panics_leaves_nothing_and_the_next_one_works() {
         insert(conn)?;
         insert(conn)
     });
-    assert!(matches!(failed, Err(DatabaseError::Query(_))), "{failed:?}");
+    assert!(matches!(failed, Err(SqliteError::Query(_))), "{failed:?}");
     let db = scratch.db.clone();
     let panicked = std::thread::spawn(move || {
         db.write(|conn| -> QueryResult<()> {
@@ -153,8 +153,8 @@ fn a_write_that_fails_or_panics_leaves_nothing_and_the_next_one_works() {
 #[test]
 fn more_readers_than_connections_take_turns() {
     let directory = tempfile::tempdir().unwrap();
-    let options = DatabaseOptions::default().readers(1);
-    let db = Database::open_with(directory.path().join("x.db"), options).unwrap();
+    let options = SqliteOptions::default().readers(1);
+    let db = SqliteDatabase::open_with(directory.path().join("x.db"), options).unwrap();
     std::thread::scope(|scope| {
         for _ in 0..8 {
             scope.spawn(|| db.read(|conn| sql_query("SELECT 1").execute(conn)).unwrap());

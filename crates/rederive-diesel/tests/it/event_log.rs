@@ -6,7 +6,7 @@ use std::sync::{
 };
 
 use rederive_core::{Cursor, EventLog, ReadError, Recorded, Wake};
-use rederive_diesel::{AppendError, Database, Expected, SqliteEventLog};
+use rederive_diesel::{AppendError, Expected, SqliteDatabase, SqliteEventLog};
 use serde::{Deserialize, Serialize, Serializer};
 
 use crate::support::Scratch;
@@ -256,8 +256,8 @@ fn what_was_accepted_is_written_although_every_handle_is_dropped() {
 #[test]
 fn appending_works_on_an_async_runtime_and_a_full_queue_only_makes_it_wait() {
     let directory = tempfile::tempdir().unwrap();
-    let options = rederive_diesel::DatabaseOptions::default().append_queue(2);
-    let db = Database::open_with(directory.path().join("x.db"), options).unwrap();
+    let options = rederive_diesel::SqliteOptions::default().append_queue(2);
+    let db = SqliteDatabase::open_with(directory.path().join("x.db"), options).unwrap();
     let log = db.event_log::<u64>();
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     let recorded = runtime.block_on(async {
@@ -281,8 +281,8 @@ fn appending_works_on_an_async_runtime_and_a_full_queue_only_makes_it_wait() {
 #[test]
 fn appending_on_the_thread_of_a_runtime_does_not_wait_for_ever() {
     let directory = tempfile::tempdir().unwrap();
-    let options = rederive_diesel::DatabaseOptions::default().append_queue(1);
-    let db = Database::open_with(directory.path().join("x.db"), options).unwrap();
+    let options = rederive_diesel::SqliteOptions::default().append_queue(1);
+    let db = SqliteDatabase::open_with(directory.path().join("x.db"), options).unwrap();
     let log = db.event_log::<u64>();
     let (done, wait) = std::sync::mpsc::channel();
     std::thread::spawn(move || {

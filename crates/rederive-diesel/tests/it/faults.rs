@@ -4,7 +4,7 @@ use std::{fs, time::Duration};
 
 use diesel::{Connection, RunQueryDsl, connection::SimpleConnection, sqlite::SqliteConnection};
 use rederive_core::{Change, ColumnKind, CommitError, Cursor, EventLog, Op, RowOp, Store, Table};
-use rederive_diesel::{AppendError, Database, DatabaseOptions};
+use rederive_diesel::{AppendError, SqliteDatabase, SqliteOptions};
 
 use crate::support::{Owner, Scratch};
 
@@ -18,9 +18,9 @@ fn note(id: i64, text: &str) -> Op {
     Op::Row(RowOp { table: &NOTES, key: [id.into()].into_iter().collect(), change })
 }
 
-fn impatient(scratch: &Scratch) -> Database {
-    let options = DatabaseOptions::default().busy_timeout(Duration::from_millis(20));
-    Database::open_with(scratch.path(), options).unwrap()
+fn impatient(scratch: &Scratch) -> SqliteDatabase {
+    let options = SqliteOptions::default().busy_timeout(Duration::from_millis(20));
+    SqliteDatabase::open_with(scratch.path(), options).unwrap()
 }
 
 fn transient(result: Result<(), CommitError>) -> String {
@@ -92,7 +92,7 @@ fn a_damaged_file_is_nobodys_event_at_fault() {
         let from = bytes.len() / 2;
         bytes[from..].fill(0xa5);
         fs::write(&path, bytes).unwrap();
-        let db = Database::open(&path).unwrap();
+        let db = SqliteDatabase::open(&path).unwrap();
         Owner::of(&db.store())
     };
     let message = transient(owner.apply((0..2000).map(|id| note(id, "y")).collect()));

@@ -5,20 +5,20 @@ use rederive_core::{
     ColumnKind::{BigInt, Double, Text},
     CursorKind, OpenError, Opening, OwnedTable, Store, Table,
 };
-use rederive_diesel::Database;
+use rederive_diesel::SqliteDatabase;
 
 static ROWS: Table = Table::new("rows", &[("id", Text), ("n", BigInt), ("share", Double)], &[0]);
 
 const GOOD: &str = "CREATE TABLE rows (id TEXT PRIMARY KEY NOT NULL, n INTEGER, share REAL)";
 
-fn database() -> (tempfile::TempDir, Database) {
+fn database() -> (tempfile::TempDir, SqliteDatabase) {
     let folder = tempfile::tempdir().unwrap();
-    let db = Database::open(folder.path().join("rows.db")).unwrap();
+    let db = SqliteDatabase::open(folder.path().join("rows.db")).unwrap();
     (folder, db)
 }
 
 /// What an opening says of this table.
-fn refusal(db: &Database, owned: OwnedTable) -> String {
+fn refusal(db: &SqliteDatabase, owned: OwnedTable) -> String {
     let tables = [owned];
     let opening = Opening { tables: &tables, ..Opening::new("r", 1, CursorKind::Integer) };
     let refused = db.store().open(&opening).unwrap_err();
@@ -83,7 +83,8 @@ fn a_created_table_follows_its_declaration_at_a_rebuild_and_goes_with_it() {
         [OwnedTable::new(&OTHER).create("CREATE TABLE other (id TEXT PRIMARY KEY NOT NULL)")];
     let moved = Opening { tables: &third, version: 3, ..opening };
     db.store().reset(&moved, &5.into()).unwrap();
-    let rows = |db: &Database| db.read(|conn| conn.batch_execute("SELECT count(*) FROM rows"));
+    let rows =
+        |db: &SqliteDatabase| db.read(|conn| conn.batch_execute("SELECT count(*) FROM rows"));
     assert!(rows(&db).is_err(), "a table that is declared no longer was not dropped");
     assert_eq!(db.store().forget("r"), Ok(true));
     let other = db.read(|conn| conn.batch_execute("SELECT count(*) FROM other"));

@@ -14,7 +14,7 @@ use rederive_core::{
     Change, ColumnKind, Cursor, CursorKind, EventLog, Op, Opening, PartitionId, PartitionWrite,
     ReducerWrite, RowOp, Store, Table, Value,
 };
-use rederive_diesel::{Database, DatabaseOptions, Synchronous};
+use rederive_diesel::{SqliteDatabase, SqliteOptions, Synchronous};
 
 use crate::support::Scratch;
 
@@ -215,8 +215,8 @@ fn log() {
         [(1, Synchronous::Full), (32, Synchronous::Full), (32, Synchronous::Normal)]
     {
         let directory = tempfile::tempdir().unwrap();
-        let options = DatabaseOptions::default().synchronous(synchronous);
-        let db = Database::open_with(directory.path().join("x.db"), options).unwrap();
+        let options = SqliteOptions::default().synchronous(synchronous);
+        let db = SqliteDatabase::open_with(directory.path().join("x.db"), options).unwrap();
         let log = Arc::new(db.event_log::<(String, i64)>());
         let begun = Instant::now();
         let each = 20_000 / clients;

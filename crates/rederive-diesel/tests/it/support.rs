@@ -5,20 +5,20 @@ use rederive_core::{
     CommitError, Cursor, CursorKind, Halt, Op, Opening, PartitionId, PartitionWrite, ReducerWrite,
     Revision, Store, Writer,
 };
-use rederive_diesel::{Database, DatabaseOptions, Synchronous};
+use rederive_diesel::{SqliteDatabase, SqliteOptions, Synchronous};
 use tempfile::TempDir;
 
 /// A database in a directory of its own.
 pub(crate) struct Scratch {
-    pub(crate) db: Database,
+    pub(crate) db: SqliteDatabase,
     directory: TempDir,
 }
 
 impl Scratch {
     pub(crate) fn new(set_up: &str) -> Self {
         let directory = tempfile::tempdir().unwrap();
-        let options = DatabaseOptions::default().synchronous(Synchronous::Normal);
-        let db = Database::open_with(directory.path().join("test.db"), options).unwrap();
+        let options = SqliteOptions::default().synchronous(Synchronous::Normal);
+        let db = SqliteDatabase::open_with(directory.path().join("test.db"), options).unwrap();
         db.write(|conn| conn.batch_execute(set_up)).unwrap();
         Self { db, directory }
     }
@@ -28,7 +28,7 @@ impl Scratch {
         let Self { db, directory } = self;
         let path = db.path().to_owned();
         drop(db);
-        Self { db: Database::open(path).unwrap(), directory }
+        Self { db: SqliteDatabase::open(path).unwrap(), directory }
     }
 
     /// Drops all handles; the file is there as long as the directory is.
