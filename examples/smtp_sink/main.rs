@@ -45,16 +45,8 @@ fn serve(client: TcpStream) -> io::Result<()> {
             }
             "DATA" => {
                 answer("354 go on")?;
-                let mut id = String::new();
-                for line in lines.by_ref() {
-                    let line = line?;
-                    if line == "." {
-                        break;
-                    }
-                    if let Some(value) = line.strip_prefix("Message-ID: ") {
-                        value.clone_into(&mut id);
-                    }
-                }
+                // Without its end a mail is none: the client died in the middle of it.
+                let Some(id) = message_id(&mut lines)? else { return Ok(()) };
                 if MAILS.fetch_add(1, Ordering::Relaxed).is_multiple_of(5) {
                     answer("451 come back later")?;
                 } else {
@@ -67,4 +59,19 @@ fn serve(client: TcpStream) -> io::Result<()> {
         }
     }
     Ok(())
+}
+
+/// Reads a mail to its end and returns its Message-Id; `None` when the connection ends before.
+fn message_id(lines: &mut impl Iterator<Item = io::Result<String>>) -> io::Result<Option<String>> {
+    let mut id = String::new();
+    for line in lines {
+        let line = line?;
+        if line == "." {
+            return Ok(Some(id));
+        }
+        if let Some(value) = line.strip_prefix("Message-ID: ") {
+            value.clone_into(&mut id);
+        }
+    }
+    Ok(None)
 }
