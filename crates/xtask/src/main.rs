@@ -1,7 +1,8 @@
 //! The developer commands of the workspace: `cargo xtask help` lists them.
 //!
 //! `step` names the checks in the order in which `cargo xtask test` makes them, `workspace` runs
-//! cargo and git, `smoke` starts the examples the way a user would.
+//! cargo and git, `smoke` starts the examples the way a user would, `postgres` has a PostgreSQL server
+//! for the tests, or for any command.
 
 #![allow(
     clippy::print_stdout,
@@ -9,6 +10,7 @@
     reason = "a developer command talks to the terminal"
 )]
 
+mod postgres;
 mod smoke;
 mod step;
 mod workspace;
@@ -30,6 +32,11 @@ fn main() -> ExitCode {
 }
 
 fn run(words: &[String]) -> Result<(), String> {
+    if let [first, dashes, command @ ..] = words
+        && (first.as_str(), dashes.as_str()) == ("postgres", "--")
+    {
+        return postgres::run_with_server(command);
+    }
     if words.is_empty()
         || words.iter().any(|word| matches!(word.as_str(), "help" | "--help" | "-h"))
     {
@@ -44,9 +51,13 @@ fn run(words: &[String]) -> Result<(), String> {
 }
 
 fn print_help() {
-    println!("Usage: cargo xtask test | help | STEP...\n");
+    println!("Usage: cargo xtask test | help | STEP... | postgres -- COMMAND...\n");
     println!("  {:<12} everything below, in this order; stops at the first failure\n", "test");
     for step in step::STEPS {
         println!("  {:<12} {}", step.name, step.summary);
     }
+    println!(
+        "\nCOMMAND is run with a server: its environment has {}.",
+        test_postgres::URL_VARIABLE
+    );
 }

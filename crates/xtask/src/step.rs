@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use crate::postgres::{self, Postgres};
 use crate::smoke;
 use crate::workspace::{cargo, is_installed, run};
 
@@ -10,31 +11,36 @@ use crate::workspace::{cargo, is_installed, run};
 pub(crate) struct Step {
     pub(crate) name: &'static str,
     pub(crate) summary: &'static str,
-    check: fn() -> Result<(), String>,
+    check: fn(&mut Postgres) -> Result<(), String>,
 }
 
 /// Cheap checks first, so that a slip is reported early; the smoke runs last, because they start
 /// programs that the tests before them have shown to work in parts.
 pub(crate) const STEPS: &[Step] = &[
-    Step { name: "fmt", summary: "sources are formatted", check: fmt },
-    Step { name: "lint", summary: "clippy has no warning", check: lint },
-    Step { name: "doc", summary: "the documentation builds without a warning", check: doc },
+    Step { name: "fmt", summary: "sources are formatted", check: |_| fmt() },
+    Step { name: "lint", summary: "clippy has no warning", check: |_| lint() },
+    Step { name: "doc", summary: "the documentation builds without a warning", check: |_| doc() },
+    Step {
+        name: "postgres",
+        summary: "there is a PostgreSQL server to test with",
+        check: postgres::check,
+    },
     Step { name: "suite", summary: "unit and integration tests", check: suite },
     Step { name: "doctest", summary: "code in the documentation and the README", check: doctest },
     Step {
         name: "git-history",
         summary: "the example git_history verifies this repository",
-        check: smoke::git_history::check,
+        check: |_| smoke::git_history::check(),
     },
     Step {
         name: "bank",
         summary: "the example bank does what docs/guide.md says",
-        check: smoke::bank::check,
+        check: |_| smoke::bank::check(),
     },
     Step {
         name: "ledger",
         summary: "the example ledger serves requests and stops on SIGTERM",
-        check: smoke::ledger::check,
+        check: |_| smoke::ledger::check(),
     },
 ];
 
@@ -49,10 +55,12 @@ pub(crate) fn by_name(name: &str) -> Result<Step, String> {
 /// Runs the steps one after another, up to the first that fails.
 pub(crate) fn run_in_order(command: &str, steps: &[Step]) -> Result<(), String> {
     let start = Instant::now();
+    // One server for all of them, which ends here.
+    let mut postgres = Postgres::default();
     for step in steps {
         println!("\n== {}: {}", step.name, step.summary);
         let step_start = Instant::now();
-        (step.check)().map_err(|why| {
+        (step.check)(&mut postgres).map_err(|why| {
             let name = step.name;
             let after = seconds(step_start.elapsed());
             format!("step `{name}` failed after {after}: {why}\n(alone: `cargo xtask {name}`)")
@@ -82,19 +90,24 @@ fn doc() -> Result<(), String> {
 }
 
 /// All tests but the doc tests, which nextest cannot run.
-fn suite() -> Result<(), String> {
+fn suite(postgres: &mut Postgres) -> Result<(), String> {
     // Tests start the examples as programs; not every form of `cargo test` builds them as such.
     smoke::examples::build()?;
+    let mut tests = cargo();
     if is_installed("cargo-nextest") {
-        run(cargo().args(["nextest", "run", "--workspace", "--locked"]))
+        tests.args(["nextest", "run", "--workspace", "--locked"]);
     } else {
         println!("(cargo-nextest is not installed: cargo test does its work)");
-        run(cargo().args(["test", "--workspace", "--locked", "--tests"]))
+        tests.args(["test", "--workspace", "--locked", "--tests"]);
     }
+    postgres.serve(&mut tests)?;
+    run(&mut tests)
 }
 
-fn doctest() -> Result<(), String> {
-    run(cargo().args(["test", "--workspace", "--doc", "--locked"]))
+fn doctest(postgres: &mut Postgres) -> Result<(), String> {
+    let mut tests = cargo();
+    postgres.serve(tests.args(["test", "--workspace", "--doc", "--locked"]))?;
+    run(&mut tests)
 }
 
 fn seconds(time: Duration) -> String {

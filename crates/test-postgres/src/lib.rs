@@ -1,0 +1,43 @@
+//! A throwaway PostgreSQL cluster, and where tests find a server.
+//!
+//! - [`server_url`] is for a test that shares a server: it names the one of `cargo xtask`.
+//! - [`Cluster`] is for a test that stops, kills or fills its server: one of its own.
+//!
+//! A cluster lives in a temporary folder and listens on 127.0.0.1 only. It ends with the process that
+//! started it, however that ends: a process beside it, the keeper, sees to it. Nothing here needs an async
+//! runtime, a database client, or anything beyond the standard library and the shell.
+//!
+//! Errors are sentences for whoever reads the terminal.
+
+mod account;
+mod cluster;
+mod folder;
+mod keeper;
+mod port;
+mod programs;
+mod server;
+mod signal;
+
+pub use cluster::Cluster;
+pub use programs::Programs;
+
+/// The environment variable that names the server for tests: a URL of a role that may create
+/// databases, such as `postgres://postgres@127.0.0.1:5432/postgres`.
+pub const URL_VARIABLE: &str = "REDERIVE_TEST_POSTGRES_URL";
+
+/// The server that tests share.
+///
+/// # Panics
+///
+/// When there is none. A test that needs a server fails without one: skipped, it would look as if it
+/// had passed.
+#[must_use]
+pub fn server_url() -> String {
+    match std::env::var(URL_VARIABLE) {
+        Ok(url) => url,
+        Err(_) => panic!(
+            "this test needs a PostgreSQL server: run it as `cargo xtask postgres -- cargo nextest \
+             run …`, which starts one for it, or name one of yours in {URL_VARIABLE}"
+        ),
+    }
+}
