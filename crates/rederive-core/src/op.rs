@@ -4,6 +4,7 @@
 //! merges the ops of many partitions and turns them into few statements. What data cannot say is said
 //! by a [`CustomOp`].
 
+mod kind;
 mod table;
 mod change;
 mod row_fn;
@@ -19,8 +20,9 @@ use smallvec::SmallVec;
 pub use apply::ChangeError;
 pub use change::Change;
 pub use json::Json;
+pub use kind::ColumnKind;
 pub use row_fn::RowFn;
-pub use table::{ColumnKind, Table};
+pub use table::Table;
 
 use serde::Serialize;
 

@@ -22,4 +22,4 @@ pub use sqlite::{
     append::Expected,
     explain::{SqlExplanation, SqlStatement},
 };
-pub use typed::{DieselOps, TableRow, TableState, TypedRows, owned};
+pub use typed::{ColumnType, DieselOps, TableRow, TableState, TypedRows, owned};

@@ -10,7 +10,7 @@ use rederive_core::{Table, Value};
 
 use super::{
     execute::key_text,
-    rows::{Bind, Rows, Stored, chunks, quoted},
+    rows::{Bind, Rows, Stored, chunks, local_name, quoted},
 };
 use crate::plan::{Plan, Step};
 
@@ -42,11 +42,12 @@ pub(crate) fn violation(
     for step in &plan.steps {
         match step {
             Step::Rows(set) => {
-                let rows = &mut touched.entry(set.table.name).or_insert((set.table, vec![])).1;
+                let rows =
+                    &mut touched.entry(local_name(set.table)).or_insert((set.table, vec![])).1;
                 rows.extend(&set.rows);
             }
             Step::Where(op) => {
-                touched.entry(op.table.name).or_insert((op.table, vec![]));
+                touched.entry(local_name(op.table)).or_insert((op.table, vec![]));
             }
             Step::Custom(_) => {}
         }
@@ -54,7 +55,7 @@ pub(crate) fn violation(
     let keys = all(conn)?;
     for (table, rows) in touched.values() {
         let width = table.key.len();
-        for key in keys.iter().filter(|key| key.is_of(table.name)) {
+        for key in keys.iter().filter(|key| key.is_of(local_name(table))) {
             for range in chunks(usize::MAX, rows.len(), width) {
                 let mut binds = Vec::new();
                 for row in &rows[range] {

@@ -14,6 +14,7 @@ use diesel::{
 };
 use rederive_core::{ColumnKind, Table};
 
+use super::rows::local_name;
 use crate::plan::{Facts, Policy, TableFacts};
 
 /// The facts known so far, of one version of the schema.
@@ -123,7 +124,7 @@ pub(crate) fn compare(conn: &mut SqliteConnection, table: &Table) -> QueryResult
 }
 
 fn columns(conn: &mut SqliteConnection, table: &Table) -> QueryResult<Vec<Column>> {
-    sql_query(COLUMNS).bind::<Text, _>(table.name).load(conn)
+    sql_query(COLUMNS).bind::<Text, _>(local_name(table)).load(conn)
 }
 
 fn named<'c>(columns: &'c [Column], name: &str) -> Option<&'c Column> {
@@ -185,7 +186,7 @@ fn read(conn: &mut SqliteConnection, table: &'static Table) -> QueryResult<Table
     }
     let find = |name: &str| named(&columns, name);
     let is_view = columns.iter().all(|column| column.key == 0);
-    let traits: Traits = sql_query(TRAITS).bind::<Text, _>(table.name).get_result(conn)?;
+    let traits: Traits = sql_query(TRAITS).bind::<Text, _>(local_name(table)).get_result(conn)?;
     // Numbers that are equal as keys of the table need not be so in the plan: 1 and 1.0.
     let float_key = table.key.iter().any(|index| table.columns[*index].1.is_float());
     let policy = if traits.entangles > 0 || float_key || is_view {

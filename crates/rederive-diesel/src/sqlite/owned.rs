@@ -10,7 +10,7 @@ use rederive_core::{OpenError, Opening, OwnedTable};
 use super::{
     fault::Fault,
     introspect::{Found, compare},
-    rows::quoted,
+    rows::{local_name, quoted},
     store::Refused,
 };
 use crate::schema::{
@@ -37,13 +37,13 @@ pub(crate) fn reset(conn: &mut SqliteConnection, opening: &Opening<'_>) -> Resul
     // Rows of the reducer's tables may refer to each other: what is left is judged at the end.
     conn.batch_execute("PRAGMA defer_foreign_keys = ON")?;
     let declared = |name: &str| {
-        opening.tables.iter().any(|owned| owned.table().name.eq_ignore_ascii_case(name))
+        opening.tables.iter().any(|owned| local_name(owned.table()).eq_ignore_ascii_case(name))
     };
     for name in created(conn, opening.reducer)?.into_iter().filter(|name| !declared(name)) {
         drop_table(conn, &name).map_err(refused(opening, &name, "cannot be dropped"))?;
     }
     for owned in opening.tables.iter().rev() {
-        let name = owned.table().name;
+        let name = local_name(owned.table());
         if owned.statements().is_some() {
             drop_table(conn, name).map_err(refused(opening, name, "cannot be dropped"))?;
         } else {
@@ -101,7 +101,7 @@ pub(crate) fn check_owner(
 ) -> Result<(), Refused> {
     OwnedTable::check_all(opening.reducer, opening.tables).map_err(Refused::Open)?;
     for owned in opening.tables {
-        let name = owned.table().name;
+        let name = local_name(owned.table());
         if name.len() >= 9 && name.as_bytes()[..9].eq_ignore_ascii_case(b"rederive_") {
             return Err(differs(opening, name, "is one of Rederive's own; take another name"));
         }
@@ -125,7 +125,7 @@ fn claim(conn: &mut SqliteConnection, opening: &Opening<'_>) -> QueryResult<()> 
     diesel::delete(of_reducer.filter(tables::created.eq(false))).execute(conn)?;
     for owned in opening.tables {
         let row = (
-            tables::name.eq(owned.table().name),
+            tables::name.eq(local_name(owned.table())),
             tables::reducer.eq(opening.reducer),
             tables::created.eq(owned.statements().is_some()),
             tables::partition_column.eq(owned.partition_column()),
@@ -151,7 +151,7 @@ fn create(
     opening: &Opening<'_>,
     owned: &OwnedTable,
 ) -> Result<(), Refused> {
-    let (name, statements) = (owned.table().name, owned.statements().unwrap_or_default());
+    let (name, statements) = (local_name(owned.table()), owned.statements().unwrap_or_default());
     conn.batch_execute(statements).map_err(refused(
         opening,
         name,
@@ -171,7 +171,7 @@ fn create(
 }
 
 fn check(opening: &Opening<'_>, owned: &OwnedTable, found: Found) -> Result<(), Refused> {
-    let name = owned.table().name;
+    let name = local_name(owned.table());
     match (found, owned.statements()) {
         (Found::AsExpected, _) => Ok(()),
         (Found::Nothing, _) => Err(differs(

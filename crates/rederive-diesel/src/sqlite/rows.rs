@@ -14,7 +14,7 @@ use diesel::{
     sql_types::{BigInt, Binary, Double, Nullable, Text, Untyped},
     sqlite::{Sqlite, SqliteConnection, SqliteType},
 };
-use rederive_core::{ColumnKind, Value};
+use rederive_core::{ColumnKind, Table, Value};
 
 /// A value to bind.
 #[derive(Clone, Copy, Debug)]
@@ -42,8 +42,8 @@ impl<'a> Bind<'a> {
                 | ColumnKind::Integer
                 | ColumnKind::BigInt => Bind::NoInteger,
                 ColumnKind::Float | ColumnKind::Double => Bind::NoFloat,
-                ColumnKind::Text => Bind::NoText,
                 ColumnKind::Binary => Bind::NoBytes,
+                _ => Bind::NoText,
             },
             Value::Bool(value) => Bind::Integer(i64::from(*value)),
             Value::Integer(value) if float => Bind::Float(*value as f64),
@@ -223,6 +223,11 @@ pub(crate) fn chunks(
         from = range.end;
         (left > 0).then_some(range)
     })
+}
+
+/// The table's name in the file: its schema `main` is the file itself, and there is no other.
+pub(crate) fn local_name(table: &Table) -> &'static str {
+    if table.schema == Some("main") { table.local_name() } else { table.name }
 }
 
 /// The identifier in quotes, for SQL text.

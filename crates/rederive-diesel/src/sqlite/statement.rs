@@ -2,7 +2,7 @@
 
 use rederive_core::{Change, ColumnKind, Table, WhereOp};
 
-use super::rows::{Bind, Rows, chunks, quoted};
+use super::rows::{Bind, Rows, chunks, local_name, quoted};
 use crate::plan::{Cell, Kind, Planned, Policy, Shape, TableFacts};
 
 /// The text around the rows, and how many values each has.
@@ -80,7 +80,11 @@ impl Statement {
             _ => None,
         };
         Self {
-            head: format!("INSERT INTO {} ({}) VALUES ", quoted(table.name), named.join(",")),
+            head: format!(
+                "INSERT INTO {} ({}) VALUES ",
+                quoted(local_name(table)),
+                named.join(",")
+            ),
             tail: action
                 .map(|action| format!(" ON CONFLICT ({}) DO {action}", keys.join(",")))
                 .unwrap_or_default(),
@@ -89,7 +93,7 @@ impl Statement {
     }
 
     fn insert_missing(table: &Table, shape: Shape) -> Self {
-        let name = quoted(table.name);
+        let name = quoted(local_name(table));
         let named = named(table, shape);
         let values: Vec<_> = (1..=named.len()).map(|nth| format!("v.column{nth}")).collect();
         let keys = keys(table).into_iter().zip(&values);
@@ -112,7 +116,7 @@ impl Statement {
         let Modification { sets, conditions, width } =
             Modification::new(table, shape, |nth| format!("v.column{nth}"));
         Self {
-            head: format!("UPDATE {} SET {sets} FROM (VALUES ", quoted(table.name)),
+            head: format!("UPDATE {} SET {sets} FROM (VALUES ", quoted(local_name(table))),
             tail: format!(") AS v WHERE {conditions}"),
             width,
         }
@@ -121,12 +125,12 @@ impl Statement {
     pub(super) fn update_one(table: &Table, shape: Shape) -> Self {
         let Modification { sets, conditions, width } =
             Modification::new(table, shape, |nth| format!("?{nth}"));
-        let head = format!("UPDATE {} SET {sets} WHERE {conditions}", quoted(table.name));
+        let head = format!("UPDATE {} SET {sets} WHERE {conditions}", quoted(local_name(table)));
         Self::numbered(head, width)
     }
 
     fn delete(table: &Table) -> Self {
-        let (name, keys) = (quoted(table.name), keys(table));
+        let (name, keys) = (quoted(local_name(table)), keys(table));
         Self {
             head: format!("DELETE FROM {name} WHERE ({}) IN (VALUES ", keys.join(",")),
             tail: ")".to_owned(),
@@ -137,7 +141,8 @@ impl Statement {
     fn delete_one(table: &Table) -> Self {
         let keys = keys(table);
         let same: Vec<_> = keys.iter().zip(1..).map(|(key, nth)| format!("{key}=?{nth}")).collect();
-        let head = format!("DELETE FROM {} WHERE {}", quoted(table.name), same.join(" AND "));
+        let head =
+            format!("DELETE FROM {} WHERE {}", quoted(local_name(table)), same.join(" AND "));
         Self::numbered(head, keys.len())
     }
 
@@ -153,7 +158,7 @@ impl Statement {
             // SQLite joins in the order that CROSS JOIN gives: by the key of the table.
             tail: format!(
                 ") AS v CROSS JOIN {} AS t ON {}",
-                quoted(table.name),
+                quoted(local_name(table)),
                 same.join(" AND ")
             ),
             width: keys.len() + 1,
@@ -179,7 +184,7 @@ impl<'a> Selection<'a> {
         let WhereOp { table, filter, change } = op;
         let kind = |column: usize| table.columns[column].1;
         let column = |column: usize| quoted(table.columns[column].0);
-        let name = quoted(table.name);
+        let name = quoted(local_name(table));
         let mut binds = Vec::new();
         let mut conditions = Vec::new();
         for (index, value) in filter {
@@ -270,7 +275,7 @@ struct Modification {
 impl Modification {
     /// `value` names the nth value of a row, counted from one.
     fn new(table: &Table, shape: Shape, value: impl Fn(usize) -> String) -> Self {
-        let name = quoted(table.name);
+        let name = quoted(local_name(table));
         let mut width = 0;
         let mut next = || {
             width += 1;

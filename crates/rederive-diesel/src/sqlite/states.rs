@@ -11,7 +11,7 @@ use diesel::{
 };
 use rederive_core::{ColumnKind, Cursor, PartitionId, StateRecord, StoredRow, Table, Value};
 
-use super::rows::{Bind, Rows, chunks, quoted};
+use super::rows::{Bind, Rows, chunks, local_name, quoted};
 use crate::schema::rederive_states as states;
 
 /// The rows with these keys, in the order given: few statements, however many they are.
@@ -45,7 +45,7 @@ fn load_from(
     // `CROSS JOIN` keeps SQLite from going through the table and looking up the values instead.
     let tail = format!(
         ") AS v CROSS JOIN {} AS t WHERE {}",
-        quoted(table.name),
+        quoted(local_name(table)),
         same.collect::<Vec<_>>().join(" AND ")
     );
     let mut binds = Vec::new();

@@ -1,6 +1,7 @@
 //! [`DieselOps`]: ops against the tables that Diesel's `table!` knows.
 
 mod changes;
+mod column_type;
 mod custom;
 mod emit;
 mod key;
@@ -27,6 +28,7 @@ use rederive_core::ReduceError;
 use serde::Serialize;
 
 pub use changes::{Changes, Filter};
+pub use column_type::ColumnType;
 pub(crate) use custom::SqliteOp;
 pub use key::KeyOf;
 pub use memory::TypedRows;

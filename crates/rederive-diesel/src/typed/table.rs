@@ -7,17 +7,22 @@ use std::{
     sync::{Mutex, PoisonError},
 };
 
-use diesel::{
-    Expression,
-    associations::HasTable,
-    query_builder::QueryFragment,
-    sql_types::{Bool, Nullable},
-    sqlite::{Sqlite, SqliteType},
-};
+use diesel::{Column, associations::HasTable, query_builder::QueryFragment};
 use rederive_core::{ColumnKind, ReduceError, Table};
 
-/// A table that `table!` has declared and whose columns hold what ops can carry.
-pub trait OpTable: diesel::Table + QueryFragment<Sqlite> + Default + 'static {
+use super::ColumnType;
+
+/// For which database Diesel writes names, to be read here: any will do.
+type AnyBackend = diesel::sqlite::Sqlite;
+
+/// A table that `table!` has declared and whose columns hold what ops can carry: each has a SQL type
+/// that is a [`ColumnType`].
+#[diagnostic::on_unimplemented(
+    message = "ops cannot change the table `{Self}`",
+    note = "it must be a `table` of `table!`, with at most 32 columns, each of a SQL type that is a \
+            `ColumnType`"
+)]
+pub trait OpTable: diesel::Table + Default + 'static {
     /// The names and kinds of the columns, and the names of the key's columns. What you see here is
     /// made by `table!`; do not implement it.
     #[doc(hidden)]
@@ -27,52 +32,52 @@ pub trait OpTable: diesel::Table + QueryFragment<Sqlite> + Default + 'static {
 #[doc(hidden)]
 #[derive(Debug)]
 pub struct Description {
-    name: String,
-    columns: Vec<String>,
-    kinds: Vec<ColumnKind>,
+    /// The schema, if there is one, and the name.
+    name: Vec<String>,
+    columns: Vec<(&'static str, ColumnKind)>,
     key: Vec<String>,
 }
 
 impl<T> OpTable for T
 where
-    T: diesel::Table + HasTable<Table = T> + QueryFragment<Sqlite> + Default + 'static,
-    T::AllColumns: QueryFragment<Sqlite> + Expression,
-    <T::AllColumns as Expression>::SqlType: ColumnTypes,
-    T::PrimaryKey: QueryFragment<Sqlite>,
+    T: diesel::Table + HasTable<Table = T> + QueryFragment<AnyBackend> + Default + 'static,
+    T::AllColumns: Columns,
+    T::PrimaryKey: QueryFragment<AnyBackend>,
 {
     fn describe() -> Description {
         let table = T::default();
+        let key = identifiers(&table.primary_key()).into_iter();
         Description {
             name: identifiers(&table).pop().unwrap_or_default(),
-            columns: identifiers(&T::all_columns()),
-            kinds: <T::AllColumns as Expression>::SqlType::kinds(),
-            key: identifiers(&table.primary_key()),
+            columns: T::AllColumns::list(),
+            key: key.filter_map(|mut parts| parts.pop()).collect(),
         }
     }
 }
 
-/// The last identifier of each part of a list of names as Diesel writes it: "`t`.`a`, `t`.`b`".
-fn identifiers<Q: QueryFragment<Sqlite>>(names: &Q) -> Vec<String> {
-    let text = diesel::debug_query::<Sqlite, Q>(names).to_string();
+/// The parts of each name in a list as Diesel writes it: "`t`.`a`, `t`.`b`", for PostgreSQL with
+/// double quotes.
+fn identifiers<Q: QueryFragment<AnyBackend>>(names: &Q) -> Vec<Vec<String>> {
+    let text = diesel::debug_query::<AnyBackend, Q>(names).to_string();
     let text = text.rsplit_once(" -- binds").map_or(text.as_str(), |(names, _)| names);
-    let mut found: Vec<String> = Vec::new();
+    let mut found: Vec<Vec<String>> = Vec::new();
     let mut chars = text.chars().peekable();
     let mut continues = false;
     while let Some(next) = chars.next() {
         match next {
-            '`' => {
+            quote @ ('`' | '"') => {
                 let mut name = String::new();
                 while let Some(inner) = chars.next() {
                     // A quote within the name is doubled.
-                    if inner == '`' && chars.next_if_eq(&'`').is_none() {
+                    if inner == quote && chars.next_if_eq(&quote).is_none() {
                         break;
                     }
                     name.push(inner);
                 }
-                if continues {
-                    found.pop();
+                match found.last_mut() {
+                    Some(parts) if continues => parts.push(name),
+                    _ => found.push(vec![name]),
                 }
-                found.push(name);
                 continues = false;
             }
             '.' => continues = true,
@@ -82,40 +87,20 @@ fn identifiers<Q: QueryFragment<Sqlite>>(names: &Q) -> Vec<String> {
     found
 }
 
-/// The SQL types of all columns.
+/// All columns of a table.
 #[doc(hidden)]
-pub trait ColumnTypes {
-    fn kinds() -> Vec<ColumnKind>;
-}
-
-fn kind<ST: 'static>(metadata: SqliteType) -> ColumnKind {
-    let id = TypeId::of::<ST>();
-    if id == TypeId::of::<Bool>() || id == TypeId::of::<Nullable<Bool>>() {
-        return ColumnKind::Bool;
-    }
-    match metadata {
-        SqliteType::Binary => ColumnKind::Binary,
-        SqliteType::Text => ColumnKind::Text,
-        SqliteType::Float => ColumnKind::Float,
-        SqliteType::Double => ColumnKind::Double,
-        SqliteType::SmallInt => ColumnKind::SmallInt,
-        SqliteType::Integer => ColumnKind::Integer,
-        SqliteType::Long => ColumnKind::BigInt,
-    }
+pub trait Columns {
+    fn list() -> Vec<(&'static str, ColumnKind)>;
 }
 
 macro_rules! column_types {
     ($($name:ident)*) => {
-        impl<$($name),*> ColumnTypes for ($($name,)*)
+        impl<$($name: Column),*> Columns for ($($name,)*)
         where
-            $($name: 'static, Sqlite: diesel::sql_types::HasSqlType<$name>,)*
+            $($name::SqlType: ColumnType,)*
         {
-            fn kinds() -> Vec<ColumnKind> {
-                vec![$({
-                    let metadata =
-                        <Sqlite as diesel::sql_types::HasSqlType<$name>>::metadata(&mut ());
-                    kind::<$name>(metadata)
-                }),*]
+            fn list() -> Vec<(&'static str, ColumnKind)> {
+                vec![$(($name::NAME, <$name::SqlType as ColumnType>::KIND)),*]
             }
         }
     };
@@ -162,16 +147,18 @@ pub(super) fn of<T: OpTable>() -> Result<&'static Table, ReduceError> {
 }
 
 fn build(described: Description) -> Result<Table, ReduceError> {
-    let Description { name, columns, kinds, key } = described;
-    let find = |column: &String| columns.iter().position(|other| other == column);
+    let Description { name, columns, key } = described;
+    let find = |name: &String| columns.iter().position(|(column, _)| column == name);
     let keys: Option<Vec<usize>> = key.iter().map(find).collect();
-    let keys = keys.filter(|keys| !keys.is_empty() && columns.len() == kinds.len());
-    let Some(keys) = keys else {
+    let Some(keys) = keys.filter(|keys| !keys.is_empty()) else {
+        let name = name.join(".");
         return Err(ReduceError::new(format!("table {name} has no primary key among its columns")));
     };
-    let columns = columns.into_iter().map(|column| &*column.leak());
-    let named: Vec<(&'static str, ColumnKind)> = columns.zip(kinds).collect();
-    Ok(Table::new(name.leak(), named.leak(), keys.leak()))
+    let schema = match name.as_slice() {
+        [schema, _] => Some(&*schema.clone().leak()),
+        _ => None,
+    };
+    Ok(Table { schema, ..Table::new(name.join(".").leak(), columns.leak(), keys.leak()) })
 }
 
 /// The index of the column, which `table!` has declared.

@@ -53,7 +53,7 @@ impl ToValue {
             ColumnKind::Integer => i32::try_from(integer).ok().map(Value::from),
             ColumnKind::SmallInt => i16::try_from(integer).ok().map(Value::from),
             ColumnKind::Float | ColumnKind::Double => Some(Value::Float(integer as f64)),
-            ColumnKind::Bool | ColumnKind::Text | ColumnKind::Binary => None,
+            _ => None,
         }
         .ok_or_else(unfit)
     }
@@ -147,7 +147,7 @@ impl ser::Serializer for ToValue {
 
     fn serialize_str(self, value: &str) -> Result<Value, Unfit> {
         match self.0 {
-            ColumnKind::Text => Ok(Value::from(value)),
+            kind if kind.is_text() => Ok(Value::from(value)),
             _ => Self::unfit("text"),
         }
     }

@@ -106,6 +106,77 @@ fn a_table_is_described_as_table_declares_it() {
     );
 }
 
+diesel::table! {
+    main.places (x, y) {
+        y -> Text,
+        #[sql_name = "the count"]
+        n -> BigInt,
+        x -> BigInt,
+    }
+}
+
+#[derive(Insertable, Serialize, Queryable, Debug, PartialEq)]
+#[diesel(table_name = places)]
+struct Place {
+    y: String,
+    #[serde(rename = "the count")]
+    n: i64,
+    x: i64,
+}
+
+#[test]
+fn a_table_may_name_its_schema() {
+    let mut ops = ops();
+    ops.insert(places::table, Place { y: "b".into(), n: 1, x: 7 }).unwrap();
+    ops.increment(places::n, (7, "b"), 4_i64).unwrap();
+    let Op::Row(op) = &ops.as_slice()[0] else { panic!("{ops:?}") };
+    assert_eq!(op.table.name, "main.places");
+    assert_eq!((op.table.schema, op.table.local_name()), (Some("main"), "places"));
+    assert_eq!(op.table.key, [2, 0]);
+    let scratch = Scratch::new(
+        "CREATE TABLE places (y TEXT, \"the count\" INTEGER, x INTEGER,
+             PRIMARY KEY (x, y)) STRICT",
+    );
+    Owner::of(&scratch.db.store()).apply(ops.into_vec()).unwrap();
+    let found: Vec<Place> = scratch.db.read(|conn| places::table.load(conn)).unwrap();
+    assert_eq!(found, [Place { y: "b".into(), n: 5, x: 7 }]);
+}
+
+#[test]
+fn every_sql_type_of_a_database_has_its_kind() {
+    diesel::table! {
+        use diesel::sql_types::*;
+
+        everything (id) {
+            id -> Text,
+            number -> Nullable<Numeric>,
+            at -> Timestamp,
+            at_zone -> TimestamptzSqlite,
+            day -> Date,
+            hour -> Nullable<Time>,
+            json -> Json,
+            jsonb -> Jsonb,
+            real -> Float,
+        }
+    }
+    let owned = rederive_diesel::owned(everything::table);
+    let kinds: Vec<_> = owned.table().columns.iter().map(|(_, kind)| *kind).collect();
+    assert_eq!(
+        kinds,
+        [
+            ColumnKind::Text,
+            ColumnKind::Numeric,
+            ColumnKind::Timestamp,
+            ColumnKind::Timestamptz,
+            ColumnKind::Date,
+            ColumnKind::Time,
+            ColumnKind::Json,
+            ColumnKind::Jsonb,
+            ColumnKind::Float,
+        ]
+    );
+}
+
 #[test]
 fn keys_of_several_columns_are_tuples_in_the_order_of_the_key() {
     let mut first = ops();
