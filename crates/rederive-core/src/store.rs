@@ -1,7 +1,13 @@
 //! [`Store`] and [`Writer`]: where derived state and progress live.
 
+mod error;
+
+use std::time::Duration;
+
+pub use error::{CommitError, OpenError, StoreError};
+
 use crate::{
-    Cursor, CursorKind, EffectKey, EffectMarks, EffectRecord, EffectsError, FailureKind, Halt, Op,
+    Claim, Cursor, CursorKind, EffectKey, EffectMarks, EffectRecord, EffectsError, Halt, Lease, Op,
     OutboxCounts, OwnedTable, PartitionId, Skip, SkipRecord, StateRecord, StoredRow, Value,
 };
 
@@ -20,6 +26,9 @@ pub trait Store: Send + Sync + 'static {
     /// Takes the reducer over: creates its progress if there is none, at [`Opening::start`], and
     /// raises its [`Revision::epoch`], so that whoever had it before can commit no more. In the same
     /// transaction, checks the tables that the reducer declares and creates those that are missing.
+    ///
+    /// A reducer that somebody else has a valid [`Lease`] of is taken only as [`Opening::claim`] says.
+    /// What else may be wrong with the opening (its version, the kind of its log) is said first.
     ///
     /// Rows of partitions at or below the watermark that are not halted say nothing and are removed.
     /// A crash before or after leaves nothing to repair: the epoch may have been raised for nobody.
@@ -41,6 +50,24 @@ pub trait Store: Send + Sync + 'static {
     /// # Errors
     /// [`OpenError`], but none for another version or another kind of cursor; nothing was changed.
     fn reset(&self, opening: &Opening<'_>, target: &Cursor) -> Result<Opened, OpenError>;
+
+    /// Has the leases of these reducers last their whole time from now on: each by its name and the
+    /// [`Revision::epoch`] that its owner has. In one transaction, and with one answer for each: false
+    /// when another epoch is stored, so that somebody else owns the reducer now.
+    ///
+    /// A lease that has run out is valid again if nobody has taken the reducer over; one that was
+    /// released stays released.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the store cannot be written; nothing was renewed, as far as is known.
+    fn renew(&self, owned: &[(&str, u64)]) -> Result<Vec<bool>, StoreError>;
+
+    /// Gives up the lease of a reducer, so that another owner need not wait for its end. False when
+    /// another epoch is stored, so that there was nothing to give up.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the store cannot be written; the lease ends by itself.
+    fn release(&self, reducer: &str, epoch: u64) -> Result<bool, StoreError>;
 
     /// What is stored of a reducer; `None` when the store does not know it. Changes nothing.
     ///
@@ -72,6 +99,17 @@ pub trait Store: Send + Sync + 'static {
         reducer: &str,
         after: Option<&PartitionId>,
         limit: usize,
+    ) -> Result<Vec<PartitionRecord>, StoreError>;
+
+    /// The rows that are stored of these partitions, in the order of their ids. Those that have none
+    /// stand at the watermark, if that was read before.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the store cannot be read.
+    fn records(
+        &self,
+        reducer: &str,
+        partitions: &[PartitionId],
     ) -> Result<Vec<PartitionRecord>, StoreError>;
 
     /// The rows with these keys, in the order given, each with a value per column of its table;
@@ -183,7 +221,8 @@ pub trait Writer: Send {
     /// Applies all writes in one transaction, or none of them.
     ///
     /// For each reducer: its stored revision must equal [`ReducerWrite::revision`] and is raised by
-    /// one, the watermark is stored, the ops of each partition are applied in order, the rows of
+    /// one, its lease lasts its whole time again, the watermark is stored, the ops of each partition
+    /// are applied in order, the rows of
     /// partitions are written where [`PartitionWrite::record`] asks for it, and skips are recorded. A
     /// rebuild whose target the watermark has reached is over. Partitions are
     /// independent of each other, so a store is free to interleave and merge their ops.
@@ -269,12 +308,15 @@ pub struct Opening<'a> {
     pub start: Cursor,
     /// The tables that the reducer declares.
     pub tables: &'a [OwnedTable],
+    /// Who opens it, and what becomes of it if somebody else has it.
+    pub claim: Claim<'a>,
 }
 
 impl<'a> Opening<'a> {
-    /// For a reducer that begins with the first event of its log.
+    /// For a reducer that begins with the first event of its log, and whoever opens it wants no lease.
     pub fn new(reducer: &'a str, version: u32, kind: CursorKind) -> Self {
-        Self { reducer, version, kind, start: Cursor::Start, tables: &[] }
+        let (start, claim) = (Cursor::Start, Claim::default());
+        Self { reducer, version, kind, start, tables: &[], claim }
     }
 }
 
@@ -294,6 +336,8 @@ pub struct Opened {
     /// Set while the derived state is being built anew: it is complete once the watermark has
     /// reached this cursor.
     pub rebuilding: Option<Cursor>,
+    /// How long the lease lasts if it is not renewed; zero where there is none to be renewed.
+    pub lease: Duration,
 }
 
 /// What [`Store::stored`] tells of a reducer.
@@ -306,12 +350,16 @@ pub struct StoredReducer {
     pub watermark: Cursor,
     /// As [`Opened::rebuilding`].
     pub rebuilding: Option<Cursor>,
+    /// As [`Opened::skips`].
+    pub skips: bool,
+    /// The lease that was taken last, unless it was released.
+    pub lease: Option<Lease>,
 }
 
 impl StoredReducer {
-    /// For stores.
+    /// For stores: without skips and without a lease.
     pub fn new(version: u32, watermark: Cursor, rebuilding: Option<Cursor>) -> Self {
-        Self { version, watermark, rebuilding }
+        Self { version, watermark, rebuilding, skips: false, lease: None }
     }
 }
 
@@ -335,122 +383,4 @@ impl StoreIdentity {
     pub fn of<T>(shared: &std::sync::Arc<T>) -> Self {
         Self(std::sync::Arc::as_ptr(shared).addr())
     }
-}
-
-/// A store could not be read.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the store cannot be used: {0}")]
-pub struct StoreError(String);
-
-impl StoreError {
-    /// An error with this text.
-    pub fn new(message: impl ToString) -> Self {
-        Self(message.to_string())
-    }
-}
-
-/// A reducer could not be taken over; nothing was changed.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum OpenError {
-    /// The derived state was built by another version of the reducer. Rebuild it, or run the code
-    /// that built it.
-    #[error(
-        "reducer {reducer:?} has version {current}, but its stored state was built by version \
-         {stored}: rebuild it, or start the version that built it"
-    )]
-    VersionDiffers {
-        /// The reducer.
-        reducer: String,
-        /// The version that built the state.
-        stored: u32,
-        /// The version of the code.
-        current: u32,
-    },
-    /// The stored progress belongs to a log of another kind. Register the reducer with its own log,
-    /// or under another name.
-    #[error(
-        "reducer {reducer:?} follows a log with {current} cursors, but its stored cursor is \
-         {stored}: it has followed another log; register it under another name or rebuild it"
-    )]
-    CursorKindDiffers {
-        /// The reducer.
-        reducer: String,
-        /// The cursor that is stored.
-        stored: Cursor,
-        /// The kind of the log's cursors.
-        current: CursorKind,
-    },
-    /// A table is not what the reducer declares it to be. The message says what to do.
-    #[error("reducer {reducer:?}: table {table:?} {problem}")]
-    TableDiffers {
-        /// The reducer.
-        reducer: String,
-        /// The table.
-        table: String,
-        /// What is wrong with it, and what to do.
-        problem: String,
-    },
-    /// Another reducer of this store has declared the same table. A table belongs to one reducer:
-    /// give each its own. If the other is not registered any more, [`Store::forget`] it.
-    #[error(
-        "reducer {reducer:?} declares table {table:?}, which belongs to reducer {owner:?}: give each \
-         a table of its own, or have the store forget {owner:?} if there is no such reducer any more"
-    )]
-    TableTaken {
-        /// The reducer.
-        reducer: String,
-        /// The table.
-        table: String,
-        /// The reducer that it belongs to.
-        owner: String,
-    },
-    /// The reducer is to be rebuilt, but declares no tables, so that nothing is known that could be
-    /// emptied. Implement [`Reducer::tables`](crate::Reducer::tables).
-    #[error(
-        "reducer {reducer:?} cannot be rebuilt: it declares no tables; implement Reducer::tables, \
-         so that a rebuild knows what to empty"
-    )]
-    NoTables {
-        /// The reducer.
-        reducer: String,
-    },
-    /// The store could not be reached. Try again once it can.
-    #[error(transparent)]
-    Store(#[from] StoreError),
-}
-
-impl OpenError {
-    /// True when trying again later may help.
-    pub fn is_transient(&self) -> bool {
-        matches!(self, OpenError::Store(_))
-    }
-}
-
-/// A transaction failed. In all cases but [`InDoubt`](Self::InDoubt), nothing of it was done.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum CommitError {
-    /// The store cannot take it now: a lock, a lost connection, a full disk. Nothing was done; the
-    /// same transaction is tried again later.
-    #[error("{0}")]
-    Transient(String),
-    /// The connection was lost while committing: the transaction was done or was not. The stored
-    /// revision tells.
-    #[error("the outcome of a commit is unknown: {0}")]
-    InDoubt(String),
-    /// Something in the transaction cannot be done and will not be by trying again. Nothing was
-    /// done; the guilty part is searched for.
-    #[error("{message}")]
-    Rejected {
-        /// Whether the store refused or user code panicked in the transaction.
-        kind: FailureKind,
-        /// What was said.
-        message: String,
-    },
-    /// The stored revision of the reducer is not the expected one: somebody else has taken it over.
-    /// Nothing was done; this owner stops.
-    #[error("reducer {reducer:?} has been taken over by another owner")]
-    Fenced {
-        /// The reducer.
-        reducer: String,
-    },
 }

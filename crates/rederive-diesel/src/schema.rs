@@ -34,6 +34,9 @@ diesel::table! {
         cursor -> Text,
         paused -> Bool,
         rebuild_to -> Nullable<Text>,
+        owner -> Nullable<Text>,
+        lease -> BigInt,
+        lease_until -> BigInt,
     }
 }
 

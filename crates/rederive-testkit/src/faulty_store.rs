@@ -66,6 +66,16 @@ impl<S: Store> Store for FaultyStore<S> {
         self.inner.reset(opening, target)
     }
 
+    fn renew(&self, owned: &[(&str, u64)]) -> Result<Vec<bool>, StoreError> {
+        self.faults.at_renew()?;
+        self.inner.renew(owned)
+    }
+
+    fn release(&self, reducer: &str, epoch: u64) -> Result<bool, StoreError> {
+        self.faults.at_other()?;
+        self.inner.release(reducer, epoch)
+    }
+
     fn stored(&self, reducer: &str) -> Result<Option<StoredReducer>, StoreError> {
         self.inner.stored(reducer)
     }
@@ -87,6 +97,15 @@ impl<S: Store> Store for FaultyStore<S> {
         limit: usize,
     ) -> Result<Vec<PartitionRecord>, StoreError> {
         self.inner.halted(reducer, after, limit)
+    }
+
+    fn records(
+        &self,
+        reducer: &str,
+        partitions: &[PartitionId],
+    ) -> Result<Vec<PartitionRecord>, StoreError> {
+        self.faults.at_other()?;
+        self.inner.records(reducer, partitions)
     }
 
     fn load(&self, rows: &[StoredRow]) -> Result<Vec<Option<Vec<Value>>>, StoreError> {

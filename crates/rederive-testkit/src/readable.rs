@@ -114,6 +114,14 @@ where
         self.store.reset(opening, target)
     }
 
+    fn renew(&self, owned: &[(&str, u64)]) -> Result<Vec<bool>, StoreError> {
+        self.store.renew(owned)
+    }
+
+    fn release(&self, reducer: &str, epoch: u64) -> Result<bool, StoreError> {
+        self.store.release(reducer, epoch)
+    }
+
     fn stored(&self, reducer: &str) -> Result<Option<StoredReducer>, StoreError> {
         self.store.stored(reducer)
     }
@@ -133,6 +141,14 @@ where
         limit: usize,
     ) -> Result<Vec<PartitionRecord>, StoreError> {
         self.store.halted(reducer, after, limit)
+    }
+
+    fn records(
+        &self,
+        reducer: &str,
+        partitions: &[PartitionId],
+    ) -> Result<Vec<PartitionRecord>, StoreError> {
+        self.store.records(reducer, partitions)
     }
 
     fn load(&self, rows: &[StoredRow]) -> Result<Vec<Option<Vec<Value>>>, StoreError> {

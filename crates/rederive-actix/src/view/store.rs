@@ -3,7 +3,7 @@
 use std::{any::Any, fmt, sync::Arc};
 
 use rederive_core::{
-    CommitError, Cursor, CustomOp, FailureKind, MemoryStore, Op, OpenError, Opened, Opening,
+    Claim, CommitError, Cursor, CustomOp, FailureKind, MemoryStore, Op, OpenError, Opened, Opening,
     Outbox, PartitionId, PartitionRecord, PartitionWrite, ReduceError, ReducerWrite, Revision,
     SkipRecord, StateForm, StateRecord, Store, StoreError, StoreIdentity, StoredReducer, StoredRow,
     Value, Writer, fold::FoundState,
@@ -54,18 +54,26 @@ impl<S: Send + Sync + 'static> Store for View<S> {
     }
 
     fn open(&self, opening: &Opening<'_>) -> Result<Opened, OpenError> {
-        self.take_over(opening, |progress, _| progress.open(opening))
+        self.take_over(opening, |progress, opening, _| progress.open(opening))
     }
 
     fn reset(&self, opening: &Opening<'_>, target: &Cursor) -> Result<Opened, OpenError> {
         let mut gone = Vec::new();
-        let opened = self.take_over(opening, |progress, states| {
+        let opened = self.take_over(opening, |progress, opening, states| {
             let opened = progress.reset(opening, target)?;
             gone = states.clear();
             Ok(opened)
         });
         drop(gone);
         opened
+    }
+
+    fn renew(&self, owned: &[(&str, u64)]) -> Result<Vec<bool>, StoreError> {
+        self.0.progress.renew(owned)
+    }
+
+    fn release(&self, reducer: &str, epoch: u64) -> Result<bool, StoreError> {
+        self.0.progress.release(reducer, epoch)
     }
 
     fn stored(&self, reducer: &str) -> Result<Option<StoredReducer>, StoreError> {
@@ -95,6 +103,14 @@ impl<S: Send + Sync + 'static> Store for View<S> {
         limit: usize,
     ) -> Result<Vec<PartitionRecord>, StoreError> {
         self.0.progress.halted(reducer, after, limit)
+    }
+
+    fn records(
+        &self,
+        reducer: &str,
+        partitions: &[PartitionId],
+    ) -> Result<Vec<PartitionRecord>, StoreError> {
+        self.0.progress.records(reducer, partitions)
     }
 
     fn load(&self, rows: &[StoredRow]) -> Result<Vec<Option<Vec<Value>>>, StoreError> {
@@ -136,15 +152,17 @@ impl<S: Send + Sync + 'static> View<S> {
     fn take_over(
         &self,
         opening: &Opening<'_>,
-        open: impl FnOnce(&MemoryStore, &mut States<S>) -> Result<Opened, OpenError>,
+        open: impl FnOnce(&MemoryStore, &Opening<'_>, &mut States<S>) -> Result<Opened, OpenError>,
     ) -> Result<Opened, OpenError> {
+        // What lives in one process has no owner to outlive: there is nobody to wait for.
+        let opening = &Opening { claim: Claim::default(), ..opening.clone() };
         let mut states = self.0.write();
         if let Some(owner) = states.owner.as_deref().filter(|owner| *owner != opening.reducer) {
             let message =
                 format!("the view is kept by {owner:?}: give each fold a view of its own");
             return Err(StoreError::new(message).into());
         }
-        let opened = open(&self.0.progress, &mut states)?;
+        let opened = open(&self.0.progress, opening, &mut states)?;
         states.owner = Some(opening.reducer.to_owned());
         let last = states.last();
         drop(states);

@@ -1,5 +1,6 @@
 //! A log and a store that live in memory: for tests, and for state that may die with the process.
 
+mod lease;
 mod log;
 mod outbox;
 mod rows;

@@ -1,14 +1,18 @@
 //! [`MemoryStore`].
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap},
     ops::Bound,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
 };
 
-use super::rows::{Rows, Undo};
+use super::{
+    lease::{Clock, Held},
+    rows::{Rows, Undo},
+};
 use crate::{
-    ChangeError, CommitError, Cursor, Key, OpenError, Opened, Opening, Outbox, OwnedTable,
+    ChangeError, CommitError, Cursor, Key, Lease, OpenError, Opened, Opening, Outbox, OwnedTable,
     PartitionId, PartitionRecord, ReducerWrite, Skip, SkipRecord, StateRecord, Store, StoreError,
     StoreIdentity, StoredReducer, StoredRow, Table, Value, Writer, effect::Silence, fold::STATES,
     store::Revision,
@@ -26,6 +30,7 @@ pub struct MemoryStore(Arc<Mutex<State>>);
 pub(super) struct State {
     reducers: HashMap<String, ReducerState>,
     pub(super) rows: Rows,
+    clock: Clock,
 }
 
 #[derive(Default)]
@@ -41,9 +46,14 @@ struct ReducerState {
     /// The tables that it declared when it was opened last.
     tables: Vec<OwnedTable>,
     silence: Silence,
+    lease: Option<Held>,
 }
 
 impl ReducerState {
+    fn lease(&self, now: Duration) -> Option<Lease> {
+        self.lease.as_ref().map(|held| held.lease(now))
+    }
+
     fn opened(&self) -> Opened {
         Opened {
             watermark: self.watermark.clone(),
@@ -52,6 +62,7 @@ impl ReducerState {
             skips: !self.skips.is_empty(),
             paused: self.paused,
             rebuilding: self.rebuilding.clone(),
+            lease: self.lease.as_ref().map_or(Duration::ZERO, |lease| lease.length),
         }
     }
 }
@@ -80,6 +91,11 @@ impl MemoryStore {
         Self::default()
     }
 
+    /// Puts the store's clock forward, by which leases run out: so that a test need not wait.
+    pub fn advance(&self, time: Duration) {
+        self.lock().clock.advance(time);
+    }
+
     /// The row with this key: one value per column of the table.
     pub fn row(
         &self,
@@ -102,6 +118,11 @@ impl MemoryStore {
 }
 
 impl State {
+    /// The reducer, if this is its epoch.
+    fn owned_mut(&mut self, reducer: &str, epoch: u64) -> Option<&mut ReducerState> {
+        self.reducers.get_mut(reducer).filter(|reducer| reducer.revision.epoch == epoch)
+    }
+
     pub(super) fn epoch(&self, reducer: &str) -> Option<u64> {
         self.reducers.get(reducer).map(|reducer| reducer.revision.epoch)
     }
@@ -113,9 +134,10 @@ impl Store for MemoryStore {
     }
 
     fn open(&self, opening: &Opening<'_>) -> Result<Opened, OpenError> {
-        let &Opening { reducer: name, version, kind, ref start, tables } = opening;
+        let &Opening { reducer: name, version, kind, ref start, tables, ref claim } = opening;
         let mut state = self.lock();
         let checked = state.check_tables(opening);
+        let now = state.clock.now();
         if let (None, Err(error)) = (state.reducers.get(name), &checked) {
             return Err(error.clone());
         }
@@ -140,8 +162,10 @@ impl Store for MemoryStore {
                 current: kind,
             });
         }
+        claim.check(name, reducer.lease(now).as_ref())?;
         checked?;
         reducer.revision.epoch += 1;
+        reducer.lease = Held::of(claim, now);
         reducer.tables = tables.to_vec();
         let watermark = reducer.watermark.clone();
         reducer.partitions.retain(|_, row| row.halt.is_some() || row.cursor > watermark);
@@ -150,8 +174,12 @@ impl Store for MemoryStore {
 
     fn reset(&self, opening: &Opening<'_>, target: &Cursor) -> Result<Opened, OpenError> {
         let mut state = self.lock();
+        let now = state.clock.now();
+        if let Some(reducer) = state.reducers.get(opening.reducer) {
+            opening.claim.check(opening.reducer, reducer.lease(now).as_ref())?;
+        }
         state.check_tables(opening)?;
-        let State { reducers, rows } = &mut *state;
+        let State { reducers, rows, .. } = &mut *state;
         let reducer = reducers.entry(opening.reducer.to_owned()).or_default();
         let created = reducer.tables.iter().filter(|owned| owned.statements().is_some());
         for owned in created.chain(opening.tables) {
@@ -171,20 +199,45 @@ impl Store for MemoryStore {
             rebuilding: Some(target.clone()).filter(|target| *target > opening.start),
             tables: opening.tables.to_vec(),
             silence,
+            lease: Held::of(&opening.claim, now),
         };
         Ok(reducer.opened())
     }
 
+    fn renew(&self, owned: &[(&str, u64)]) -> Result<Vec<bool>, StoreError> {
+        let mut state = self.lock();
+        let now = state.clock.now();
+        let renew = |&(reducer, epoch): &(&str, u64)| {
+            let Some(reducer) = state.owned_mut(reducer, epoch) else { return false };
+            if let Some(lease) = &mut reducer.lease {
+                lease.renew(now);
+            }
+            true
+        };
+        Ok(owned.iter().map(renew).collect())
+    }
+
+    fn release(&self, reducer: &str, epoch: u64) -> Result<bool, StoreError> {
+        let mut state = self.lock();
+        let Some(reducer) = state.owned_mut(reducer, epoch) else { return Ok(false) };
+        reducer.lease = None;
+        Ok(true)
+    }
+
     fn stored(&self, reducer: &str) -> Result<Option<StoredReducer>, StoreError> {
         let state = self.lock();
+        let now = state.clock.now();
         Ok(state.reducers.get(reducer).map(|reducer| {
             let (watermark, rebuilding) = (reducer.watermark.clone(), reducer.rebuilding.clone());
-            StoredReducer::new(reducer.version, watermark, rebuilding)
+            let mut stored = StoredReducer::new(reducer.version, watermark, rebuilding);
+            stored.skips = !reducer.skips.is_empty();
+            stored.lease = reducer.lease(now);
+            stored
         }))
     }
 
     fn forget(&self, reducer: &str) -> Result<bool, StoreError> {
-        let State { reducers, rows } = &mut *self.lock();
+        let State { reducers, rows, .. } = &mut *self.lock();
         rows.clear_states(reducer);
         rows.clear_effects(reducer);
         let Some(reducer) = reducers.remove(reducer) else { return Ok(false) };
@@ -209,6 +262,17 @@ impl Store for MemoryStore {
         let halted = reducer.partitions.values().filter(|row| row.halt.is_some());
         let later = halted.filter(|row| after.is_none_or(|after| row.partition > *after));
         Ok(later.take(limit).cloned().collect())
+    }
+
+    fn records(
+        &self,
+        reducer: &str,
+        partitions: &[PartitionId],
+    ) -> Result<Vec<PartitionRecord>, StoreError> {
+        let state = self.lock();
+        let Some(reducer) = state.reducers.get(reducer) else { return Ok(Vec::new()) };
+        let wanted: BTreeSet<_> = partitions.iter().collect();
+        Ok(wanted.into_iter().filter_map(|id| reducer.partitions.get(id)).cloned().collect())
     }
 
     fn load(&self, rows: &[StoredRow]) -> Result<Vec<Option<Vec<Value>>>, StoreError> {
@@ -273,7 +337,8 @@ impl Store for MemoryStore {
 
 impl Writer for MemoryStore {
     fn commit(&mut self, writes: &[ReducerWrite<'_>]) -> Result<(), CommitError> {
-        let State { reducers, rows } = &mut *self.lock();
+        let State { reducers, rows, clock } = &mut *self.lock();
+        let now = clock.now();
         for write in writes {
             let fenced = || CommitError::Fenced { reducer: write.reducer.to_owned() };
             let reducer = reducers.get(write.reducer).ok_or_else(fenced)?;
@@ -329,6 +394,9 @@ impl Writer for MemoryStore {
         for write in writes {
             let Some(reducer) = reducers.get_mut(write.reducer) else { continue };
             reducer.revision = reducer.revision.next();
+            if let Some(lease) = &mut reducer.lease {
+                lease.renew(now);
+            }
             reducer.silence = silences.remove(write.reducer).unwrap_or_default();
             reducer.watermark = write.watermark.clone();
             if reducer.rebuilding.as_ref().is_some_and(|target| *target <= reducer.watermark) {

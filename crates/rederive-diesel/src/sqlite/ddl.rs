@@ -33,7 +33,10 @@ const STEPS: [&str; 1] = [
         revision INTEGER NOT NULL,
         cursor TEXT NOT NULL,
         paused INTEGER NOT NULL DEFAULT 0,
-        rebuild_to TEXT
+        rebuild_to TEXT,
+        owner TEXT,
+        lease INTEGER NOT NULL DEFAULT 0,
+        lease_until INTEGER NOT NULL DEFAULT 0
     ) STRICT, WITHOUT ROWID;
     CREATE TABLE rederive_tables (
         name TEXT PRIMARY KEY COLLATE NOCASE NOT NULL,

@@ -10,6 +10,7 @@ mod rows;
 mod statement;
 pub(crate) mod transaction;
 mod introspect;
+mod lease;
 mod owned;
 mod execute;
 pub mod explain;

@@ -1,5 +1,7 @@
 //! The rows in which reducers and partitions keep their progress.
 
+use std::collections::BTreeSet;
+
 use diesel::{
     QueryResult,
     dsl::sql,
@@ -9,11 +11,14 @@ use diesel::{
     sqlite::SqliteConnection,
 };
 use rederive_core::{
-    Cursor, FailureKind, Halt, PartitionId, PartitionRecord, PartitionWrite, ReducerWrite,
+    Cursor, FailureKind, Halt, Lease, PartitionId, PartitionRecord, PartitionWrite, ReducerWrite,
     Revision, Timestamp,
 };
 
-use super::rows::{Bind, Rows, chunks};
+use super::{
+    lease,
+    rows::{Bind, Rows, chunks},
+};
 use crate::schema::{
     rederive_outbox as outbox, rederive_partitions as partitions, rederive_reducers as reducers,
     rederive_skips as skips, rederive_states as states,
@@ -26,6 +31,7 @@ pub(crate) struct ReducerRow {
     pub(crate) watermark: Cursor,
     pub(crate) paused: bool,
     pub(crate) rebuilding: Option<Cursor>,
+    pub(crate) lease: Option<Lease>,
 }
 
 impl ReducerRow {
@@ -37,7 +43,7 @@ impl ReducerRow {
 
 /// Reads the row of a reducer.
 pub(crate) fn reducer(conn: &mut SqliteConnection, name: &str) -> QueryResult<Option<ReducerRow>> {
-    type Row = (i64, i64, i64, String, bool, Option<String>);
+    type Row = (i64, i64, i64, String, bool, Option<String>, (Option<String>, i64, i64));
     let row: Option<Row> = reducers::table
         .filter(reducers::name.eq(name))
         .select((
@@ -47,13 +53,15 @@ pub(crate) fn reducer(conn: &mut SqliteConnection, name: &str) -> QueryResult<Op
             reducers::cursor,
             reducers::paused,
             reducers::rebuild_to,
+            (reducers::owner, reducers::lease, reducers::lease_until),
         ))
         .first(conn)
         .optional()?;
-    row.map(|(version, epoch, number, cursor, paused, rebuild_to)| {
+    row.map(|(version, epoch, number, cursor, paused, rebuild_to, (owner, length, until))| {
         let revision = Revision { epoch: unsigned(epoch)?, number: unsigned(number)? };
         let rebuilding = rebuild_to.as_deref().map(decode).transpose()?;
-        Ok(ReducerRow { version, revision, watermark: decode(&cursor)?, paused, rebuilding })
+        let (watermark, lease) = (decode(&cursor)?, lease::held(owner, length, until));
+        Ok(ReducerRow { version, revision, watermark, paused, rebuilding, lease })
     })
     .transpose()
 }
@@ -137,11 +145,21 @@ pub(crate) fn sweep(
 type Columns =
     (String, String, Option<String>, Option<String>, Option<String>, Option<i64>, Option<i64>);
 
-/// All rows of partitions of a reducer, or a page of the halted ones.
+/// Which rows of partitions to read.
+#[derive(Clone, Copy)]
+pub(crate) enum Which<'a> {
+    All,
+    /// Of the halted ones, so many after this one.
+    Halted(Option<&'a str>, usize),
+    /// Of these partitions.
+    Of(&'a [&'a str]),
+}
+
+/// Rows of partitions of a reducer in the order of their ids.
 pub(crate) fn records(
     conn: &mut SqliteConnection,
     reducer: &str,
-    halted_after: Option<(Option<&str>, usize)>,
+    which: Which<'_>,
 ) -> QueryResult<Vec<PartitionRecord>> {
     let mut query = partitions::table
         .filter(partitions::reducer.eq(reducer))
@@ -156,15 +174,34 @@ pub(crate) fn records(
             partitions::halt_time,
         ))
         .into_boxed();
-    if let Some((after, limit)) = halted_after {
-        query = query
-            .filter(partitions::halt_cursor.is_not_null())
-            .limit(i64::try_from(limit).unwrap_or(i64::MAX));
-        if let Some(after) = after {
-            query = query.filter(partitions::id.gt(after));
+    match which {
+        Which::All => {}
+        Which::Halted(after, limit) => {
+            query = query
+                .filter(partitions::halt_cursor.is_not_null())
+                .limit(i64::try_from(limit).unwrap_or(i64::MAX));
+            if let Some(after) = after {
+                query = query.filter(partitions::id.gt(after));
+            }
         }
+        Which::Of(ids) => query = query.filter(partitions::id.eq_any(ids)),
     }
     query.load::<Columns>(conn)?.into_iter().map(record).collect()
+}
+
+/// The rows of these partitions in the order of their ids, however many they are.
+pub(crate) fn records_of(
+    conn: &mut SqliteConnection,
+    reducer: &str,
+    wanted: &[PartitionId],
+) -> QueryResult<Vec<PartitionRecord>> {
+    let wanted: BTreeSet<_> = wanted.iter().map(PartitionId::as_str).collect();
+    let wanted: Vec<_> = wanted.into_iter().collect();
+    let mut found = Vec::new();
+    for range in chunks(usize::MAX, wanted.len(), 1) {
+        found.extend(records(conn, reducer, Which::Of(&wanted[range]))?);
+    }
+    Ok(found)
 }
 
 fn record(row: Columns) -> QueryResult<PartitionRecord> {
@@ -203,6 +240,8 @@ pub(crate) fn advance(conn: &mut SqliteConnection, write: &ReducerWrite<'_>) -> 
             reducers::cursor.eq(&watermark),
             reducers::revision.eq(reducers::revision + 1),
             reducers::rebuild_to.eq(unreached),
+            // A commit renews the lease.
+            reducers::lease_until.eq(reducers::lease + lease::now()),
         ))
         .execute(conn)?;
     Ok(changed == 1)

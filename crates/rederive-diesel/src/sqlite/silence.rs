@@ -3,7 +3,7 @@
 use diesel::{QueryResult, prelude::*, sqlite::SqliteConnection};
 use rederive_core::{CursorKind, PartitionId, ReducerWrite, effect::Silence};
 
-use super::progress::{self, decode};
+use super::progress::{self, Which, decode};
 use crate::schema::rederive_silences as silences;
 
 /// The silence of a reducer.
@@ -46,7 +46,7 @@ pub(crate) fn before_reset(
     kind: CursorKind,
 ) -> QueryResult<()> {
     let Some(row) = progress::reducer(conn, reducer)? else { return Ok(()) };
-    let records = progress::records(conn, reducer, None)?;
+    let records = progress::records(conn, reducer, Which::All)?;
     let silence = load(conn, reducer)?.after_reset(&row.watermark, &records, kind);
     store(conn, reducer, &silence)
 }
@@ -60,7 +60,7 @@ pub(crate) fn before_resets(
         return Ok(());
     }
     let Some(row) = progress::reducer(conn, write.reducer)? else { return Ok(()) };
-    let records = progress::records(conn, write.reducer, None)?;
+    let records = progress::records(conn, write.reducer, Which::All)?;
     let mut silence = load(conn, write.reducer)?;
     for partition in write.partitions.iter().filter(|partition| partition.reset) {
         let id = partition.partition;

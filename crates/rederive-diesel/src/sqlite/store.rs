@@ -1,6 +1,6 @@
 //! [`SqliteStore`]: derived state in the user's tables, and the progress of reducers beside it.
 
-use std::sync::PoisonError;
+use std::{sync::PoisonError, time::Duration};
 
 use diesel::{
     QueryResult,
@@ -22,9 +22,9 @@ use super::{
     fault::Fault,
     foreign_keys,
     introspect::{Catalog, Introspect},
-    owned, progress, silence,
-    skips::{self, Which},
-    states,
+    lease, owned,
+    progress::{self, Which},
+    silence, skips, states,
 };
 use crate::plan::{Plan, PlanError, Planner};
 
@@ -97,8 +97,21 @@ impl Store for SqliteStore {
     }
 
     fn stored(&self, reducer: &str) -> Result<Option<StoredReducer>, StoreError> {
-        let row = self.0.read(|conn| progress::reducer(conn, reducer)).map_err(StoreError::new)?;
-        Ok(row.map(|row| StoredReducer::new(row.stored_version(), row.watermark, row.rebuilding)))
+        self.0.read(|conn| stored(conn, reducer)).map_err(StoreError::new)
+    }
+
+    fn renew(&self, owned: &[(&str, u64)]) -> Result<Vec<bool>, StoreError> {
+        let connections = &self.0.0.connections;
+        let done = connections.transaction(|conn| {
+            owned.iter().map(|(reducer, epoch)| lease::renew(conn, reducer, *epoch)).collect()
+        });
+        done.map_err(|failed: Failed<Error>| StoreError::new(connections.failed(failed)))
+    }
+
+    fn release(&self, reducer: &str, epoch: u64) -> Result<bool, StoreError> {
+        let connections = &self.0.0.connections;
+        let done = connections.transaction(|conn| lease::release(conn, reducer, epoch));
+        done.map_err(|failed: Failed<Error>| StoreError::new(connections.failed(failed)))
     }
 
     fn forget(&self, reducer: &str) -> Result<bool, StoreError> {
@@ -119,8 +132,17 @@ impl Store for SqliteStore {
         after: Option<&PartitionId>,
         limit: usize,
     ) -> Result<Vec<PartitionRecord>, StoreError> {
-        let page = Some((after.map(PartitionId::as_str), limit));
+        let page = Which::Halted(after.map(PartitionId::as_str), limit);
         self.0.read(|conn| progress::records(conn, reducer, page)).map_err(StoreError::new)
+    }
+
+    fn records(
+        &self,
+        reducer: &str,
+        partitions: &[PartitionId],
+    ) -> Result<Vec<PartitionRecord>, StoreError> {
+        let found = self.0.read(|conn| progress::records_of(conn, reducer, partitions));
+        found.map_err(StoreError::new)
     }
 
     fn load(&self, rows: &[StoredRow]) -> Result<Vec<Option<Vec<Value>>>, StoreError> {
@@ -143,12 +165,12 @@ impl Store for SqliteStore {
         after: Option<(&Cursor, Option<&PartitionId>)>,
         limit: usize,
     ) -> Result<Vec<SkipRecord>, StoreError> {
-        let page = Which::Page { after, limit };
+        let page = skips::Which::Page { after, limit };
         self.0.read(|conn| skips::read(conn, reducer, &page)).map_err(StoreError::new)
     }
 
     fn skips_of(&self, reducer: &str, cursor: &Cursor) -> Result<Vec<SkipRecord>, StoreError> {
-        let of = Which::Of(cursor);
+        let of = skips::Which::Of(cursor);
         self.0.read(|conn| skips::read(conn, reducer, &of)).map_err(StoreError::new)
     }
 
@@ -176,7 +198,8 @@ impl From<Error> for Refused {
 }
 
 fn open(conn: &mut SqliteConnection, opening: &Opening<'_>) -> Result<Opened, Refused> {
-    let &Opening { reducer: name, version, kind, ref start, .. } = opening;
+    let &Opening { reducer: name, version, kind, ref start, ref claim, .. } = opening;
+    let mut held = None;
     match progress::reducer(conn, name)? {
         None => progress::create(conn, name, version, start)?,
         Some(row) => {
@@ -189,6 +212,7 @@ fn open(conn: &mut SqliteConnection, opening: &Opening<'_>) -> Result<Opened, Re
             }
             progress::take_over(conn, name)?;
             progress::sweep(conn, name, &row.watermark)?;
+            held = row.lease;
         }
     }
     let opened = opened(conn, name)?;
@@ -202,9 +226,12 @@ fn open(conn: &mut SqliteConnection, opening: &Opening<'_>) -> Result<Opened, Re
             current: kind,
         }));
     }
+    // Only now, so that whoever is not to have it yet learns what else is wrong.
+    claim.check(name, held.as_ref()).map_err(Refused::Open)?;
+    lease::take(conn, name, claim)?;
     owned::check_owner(conn, opening)?;
     owned::open(conn, opening)?;
-    Ok(opened)
+    Ok(Opened { lease: claim.lease, ..opened })
 }
 
 fn reset(
@@ -212,26 +239,38 @@ fn reset(
     opening: &Opening<'_>,
     target: &Cursor,
 ) -> Result<Opened, Refused> {
-    let &Opening { reducer: name, version, ref start, .. } = opening;
-    owned::check_owner(conn, opening)?;
-    if progress::reducer(conn, name)?.is_none() {
-        progress::create(conn, name, version, start)?;
+    let &Opening { reducer: name, version, ref start, ref claim, .. } = opening;
+    match progress::reducer(conn, name)? {
+        None => progress::create(conn, name, version, start)?,
+        Some(row) => claim.check(name, row.lease.as_ref()).map_err(Refused::Open)?,
     }
+    owned::check_owner(conn, opening)?;
     owned::reset(conn, opening)?;
     silence::before_reset(conn, name, opening.kind)?;
     progress::begin_anew(conn, name, version, start, target)?;
-    Ok(opened(conn, name)?)
+    lease::take(conn, name, claim)?;
+    Ok(Opened { lease: claim.lease, ..opened(conn, name)? })
 }
 
+fn stored(conn: &mut SqliteConnection, name: &str) -> QueryResult<Option<StoredReducer>> {
+    let Some(row) = progress::reducer(conn, name)? else { return Ok(None) };
+    let version = row.stored_version();
+    let mut stored = StoredReducer::new(version, row.watermark, row.rebuilding);
+    (stored.skips, stored.lease) = (skips::any(conn, name)?, row.lease);
+    Ok(Some(stored))
+}
+
+/// The progress of a reducer; what is known of its lease comes from the claim.
 fn opened(conn: &mut SqliteConnection, name: &str) -> QueryResult<Opened> {
     let row = progress::reducer(conn, name)?.ok_or(Error::NotFound)?;
     Ok(Opened {
         watermark: row.watermark,
         revision: row.revision,
-        partitions: progress::records(conn, name, None)?,
+        partitions: progress::records(conn, name, Which::All)?,
         skips: skips::any(conn, name)?,
         paused: row.paused,
         rebuilding: row.rebuilding,
+        lease: Duration::ZERO,
     })
 }
 

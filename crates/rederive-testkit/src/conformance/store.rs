@@ -8,6 +8,7 @@ pub mod changes;
 pub mod committing;
 pub mod fencing;
 pub mod halting;
+pub mod leasing;
 pub mod loading;
 pub mod modifying;
 pub mod opening;
@@ -23,6 +24,8 @@ pub mod values;
 mod owner;
 mod random_ops;
 mod scene;
+
+use std::{thread, time::Duration};
 
 use rederive_core::{ColumnKind, MemoryStore, Store, Table, Value};
 
@@ -103,6 +106,12 @@ pub trait StoreUnderTest: Send + Sync + 'static {
     fn tags(&self) -> &'static Table {
         &TAGS
     }
+
+    /// Lets so much time pass by the clock that measures leases: by waiting, unless the store has a
+    /// clock that can be put forward.
+    fn elapse(&self, time: Duration) {
+        thread::sleep(time);
+    }
 }
 
 impl StoreUnderTest for MemoryStore {
@@ -114,6 +123,10 @@ impl StoreUnderTest for MemoryStore {
 
     fn rows(&self, table: &'static Table) -> Vec<Vec<Value>> {
         MemoryStore::rows(self, table)
+    }
+
+    fn elapse(&self, time: Duration) {
+        self.advance(time);
     }
 }
 
@@ -146,6 +159,21 @@ pub fn all<T: StoreUnderTest>() -> Vec<Check<T>> {
         fencing::of_many_that_commit_at_once_with_one_revision_one_succeeds,
         fencing::an_event_at_or_below_the_row_of_its_partition_is_fenced,
         fencing::the_guard_compares_cursors_by_their_kind,
+        leasing::who_has_a_valid_lease_keeps_the_reducer,
+        leasing::a_lease_that_has_run_out_keeps_nobody_away,
+        leasing::an_owner_whose_lease_has_run_out_goes_on_until_it_is_taken_over,
+        leasing::a_commit_renews_the_lease,
+        leasing::a_lease_is_renewed_by_who_has_the_epoch,
+        leasing::who_was_taken_over_renews_and_releases_nothing,
+        leasing::a_released_reducer_is_free_at_once,
+        leasing::an_owner_may_come_back_under_its_name,
+        leasing::who_takes_from_anybody_waits_for_nobody,
+        leasing::a_claim_of_no_time_holds_nothing,
+        leasing::of_many_that_want_a_free_reducer_one_gets_it,
+        leasing::what_is_wrong_with_an_opening_is_said_before_whose_it_is,
+        leasing::an_owner_may_have_any_name,
+        leasing::rows_of_partitions_are_read_by_their_ids,
+        leasing::a_store_tells_whether_events_were_skipped,
         committing::a_commit_raises_the_revision_and_stores_the_watermark,
         committing::a_transaction_may_store_only_a_watermark,
         committing::one_transaction_commits_several_reducers,

@@ -48,6 +48,8 @@ pub struct StoreCounts {
     pub rejected: usize,
     /// Calls of `revision`.
     pub revisions: usize,
+    /// Calls of `renew`.
+    pub renewals: usize,
     /// Calls of `load`.
     pub loads: usize,
     /// Calls of [`Outbox::mark`](rederive_core::Outbox::mark).
@@ -76,6 +78,7 @@ struct State {
     reset: Script<()>,
     writer: Script<()>,
     revision: Script<()>,
+    renew: Script<()>,
     load: Script<Option<Gate>>,
     effects: Script<()>,
     mark: Script<Option<Gate>>,
@@ -113,6 +116,12 @@ impl StoreFaults {
         (0..times).for_each(|_| state.revision.push(0, ()));
     }
 
+    /// The next `times` calls of `renew` fail.
+    pub fn fail_renew(&self, times: usize) {
+        let mut state = self.lock();
+        (0..times).for_each(|_| state.renew.push(0, ()));
+    }
+
     /// The next `times` calls of `load` fail.
     pub fn fail_load(&self, times: usize) {
         let mut state = self.lock();
@@ -141,7 +150,8 @@ impl StoreFaults {
         self.lock().mark.push(0, Some(gate));
     }
 
-    /// The next `times` calls that read or note something beside commits (skips, pauses) fail.
+    /// The next `times` calls that read or note something beside commits (skips, pauses, rows of
+    /// partitions, the end of a lease) fail.
     pub fn fail_other(&self, times: usize) {
         let mut state = self.lock();
         (0..times).for_each(|_| state.other.push(0, ()));
@@ -241,6 +251,14 @@ impl StoreFaults {
         let scripted = state.revision.next().is_some();
         let fails = scripted || state.strikes(|chaos| chaos.revision);
         self.answer(state, fails, "it does not tell a revision")
+    }
+
+    pub(super) fn at_renew(&self) -> Result<(), StoreError> {
+        let mut state = self.lock();
+        state.counts.renewals += 1;
+        let scripted = state.renew.next().is_some();
+        let fails = scripted || state.strikes(|chaos| chaos.revision);
+        self.answer(state, fails, "no lease can be renewed")
     }
 
     pub(super) fn at_load(&self) -> Result<(), StoreError> {
