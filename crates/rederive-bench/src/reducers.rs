@@ -1,7 +1,10 @@
 //! The reducers: as a user would write them.
 
 use diesel::prelude::*;
-use rederive::{diesel::DieselOps, prelude::*};
+use rederive::{
+    diesel::{DieselOps, SqliteOps},
+    prelude::*,
+};
 
 use crate::{
     tables::{Account, Account2, Account3, Account4, accounts, accounts_2, accounts_3, accounts_4},

@@ -1,25 +1,43 @@
-//! Rederive on Diesel: an event log and a store in one SQLite database.
+//! Rederive on Diesel: an event log and a store in one database, SQLite or PostgreSQL.
 //!
-//! [`SqliteDatabase`] opens the file. [`SqliteDatabase::event_log`] gives a log to append to and to follow, and a
+//! [`SqliteDatabase`] opens a file. [`SqliteDatabase::event_log`] gives a log to append to and to follow, and a
 //! [`QueryLog`] follows a table of your own. [`SqliteDatabase::store`] keeps derived state and progress, and
 //! [`DieselOps`] lets reducers write ops against the tables that Diesel's `table!` knows. Reading is up
-//! to your own Diesel queries, through [`SqliteDatabase::read`].
+//! to your own Diesel queries, through [`SqliteDatabase::read`]. `PostgresDatabase` does the same with a
+//! server, when the feature `postgres` is on (or `postgres-tls`, for connections by TLS).
 //!
 //! An op is checked against the table by the compiler, carried as data, planned together with the
-//! ops of many other partitions (`plan`) and executed in few statements (`sqlite`).
+//! ops of many other partitions (`plan`) and executed in few statements (`sqlite`, `postgres`).
 
-pub mod error;
+#[cfg(not(any(feature = "sqlite", feature = "postgres")))]
+compile_error!(
+    "rederive-diesel needs a database: turn on its feature `sqlite`, `postgres` or both"
+);
+
+mod codec;
+mod error;
+mod expected;
+mod explanation;
+mod failed;
+mod plan;
+#[cfg(feature = "postgres")]
+#[allow(dead_code, reason = "the store and the event log, which use it all, are to come")]
+pub mod postgres;
+#[cfg(feature = "sqlite")]
+mod schema;
+#[cfg(feature = "sqlite")]
 pub mod sqlite;
 pub mod typed;
-mod codec;
-mod plan;
-mod schema;
 
 pub use codec::{StoredEvent, UpcastError, Upcasts};
-pub use error::{AppendError, SqliteError};
+pub use error::AppendError;
+pub use expected::Expected;
+pub use explanation::{SqlExplanation, SqlStatement};
+#[cfg(feature = "postgres")]
+pub use postgres::{PostgresDatabase, PostgresError, PostgresOps, PostgresOptions};
+#[cfg(feature = "sqlite")]
 pub use sqlite::{
-    QueryLog, SqliteDatabase, SqliteEventLog, SqliteOptions, SqliteStore, Synchronous,
-    append::Expected,
-    explain::{SqlExplanation, SqlStatement},
+    QueryLog, SqliteDatabase, SqliteError, SqliteEventLog, SqliteOps, SqliteOptions, SqliteStore,
+    Synchronous,
 };
 pub use typed::{ColumnType, DieselOps, TableRow, TableState, TypedRows, owned};

@@ -6,8 +6,8 @@ use rederive_core::Recorded;
 use serde::{Serialize, de::DeserializeOwned};
 use tokio::sync::oneshot;
 
-use super::{SqliteEventLog, append::Expected};
-use crate::AppendError;
+use super::SqliteEventLog;
+use crate::{AppendError, Expected};
 
 impl<E> SqliteEventLog<E>
 where

@@ -13,11 +13,10 @@ use rederive_core::{Timestamp, Wakers, error::panic_message};
 use tokio::sync::{mpsc, oneshot};
 
 use super::{
-    append::Expected,
     connections::{Connections, Failed, in_doubt},
     rows::{Bind, Rows, chunks},
 };
-use crate::{AppendError, codec::Encoded, schema::rederive_events as events};
+use crate::{AppendError, Expected, codec::Encoded, schema::rederive_events as events};
 
 /// A transaction takes no further appends once it has so many events or bytes.
 const MOST_EVENTS: usize = 4096;

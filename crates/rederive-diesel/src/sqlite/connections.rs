@@ -1,7 +1,6 @@
 //! [`Connections`]: the one writer connection of a process, and the pool of its readers.
 
 use std::{
-    any::Any,
     panic::{AssertUnwindSafe, catch_unwind},
     sync::{Mutex, PoisonError},
     time::Duration,
@@ -16,24 +15,12 @@ use diesel::{
     sqlite::SqliteConnection,
 };
 
+use super::SqliteError;
 use super::{SqliteOptions, Synchronous, ddl, fault::Fault, introspect::Catalog, target::Target};
-use crate::SqliteError;
+pub(crate) use crate::failed::Failed;
 
 /// A connection that only reads.
 pub(crate) type Reader = PooledConnection<ConnectionManager<SqliteConnection>>;
-
-/// Where a transaction failed; except for an error of COMMIT itself, nothing of it was done.
-#[derive(Debug)]
-pub(crate) enum Failed<E> {
-    /// The lock was not to be had, or there is no connection.
-    Begin(Error),
-    /// The body answered with an error.
-    Body(E),
-    /// The body panicked.
-    Panic(Box<dyn Any + Send>),
-    /// COMMIT failed.
-    Commit(Error),
-}
 
 /// All connections of this process to one database.
 ///

@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     plan::{Cell, Kind, Plan, Planned, Set, Shape, Step, TableFacts},
-    typed::SqliteOp,
+    typed::SqlOp,
 };
 
 /// A step failed.
@@ -54,15 +54,26 @@ pub(crate) fn run(conn: &mut SqliteConnection, plan: &Plan<'_>) -> Result<(), St
                 }
             }
             Step::Where(op) => change_where(conn, op)?,
-            Step::Custom(op) => match (&***op as &dyn std::any::Any).downcast_ref::<SqliteOp>() {
-                Some(op) => op.run(conn)?,
-                None => {
-                    return Err(StepError::rule(format!("the SQLite store cannot run {op:?}")));
+            Step::Custom(op) => {
+                match (&***op as &dyn std::any::Any).downcast_ref::<SqlOp<SqliteConnection>>() {
+                    Some(op) => run_custom(conn, op)?,
+                    None => {
+                        return Err(StepError::rule(format!("the SQLite store cannot run {op:?}")));
+                    }
                 }
-            },
+            }
         }
     }
     Ok(())
+}
+
+fn run_custom(conn: &mut SqliteConnection, op: &SqlOp<SqliteConnection>) -> QueryResult<()> {
+    op.run(conn)?;
+    if !op.is_closure || transaction::is_open(conn)? {
+        return Ok(());
+    }
+    let text = "the closure began or ended a transaction, or hid an error that ended it";
+    Err(Error::QueryBuilderError(text.into()))
 }
 
 /// Writes rows of one table and shape.

@@ -1,9 +1,9 @@
-//! [`SqlExplanation`]: the statements that a store would run.
+//! Tells the statements that the store would run.
 
-use std::{any::Any, fmt};
+use std::any::Any;
 
 use diesel::{QueryResult, sqlite::SqliteConnection};
-use rederive_core::{Explanation, Op, PartitionId, Recorded, Reducer, Value, explain};
+use rederive_core::{Explanation, Op, PartitionId, Recorded, Reducer, explain};
 
 use super::{
     SqliteStore,
@@ -13,33 +13,10 @@ use super::{
     statement::{Selection, Statements, bind_key, bind_row},
 };
 use crate::{
-    SqliteError,
+    SqlExplanation, SqlStatement, SqliteError,
     plan::{Kind, Plan, PlanError, Planned, Planner, Set, Step},
-    typed::SqliteOp,
+    typed::SqlOp,
 };
-
-/// What would become of events on a [`SqliteStore`]. Its [`Display`](fmt::Display) is for people.
-#[derive(Clone, Debug)]
-pub struct SqlExplanation {
-    /// What the reducer makes of the events.
-    pub reduced: Explanation,
-    /// What the store would run for all that is reduced, if it were one transaction: the changes of
-    /// derived state, in order. The statements for the progress of the reducer are left out.
-    pub statements: Vec<SqlStatement>,
-    /// Why the store would reject the transaction, as far as the schema tells.
-    pub rejected: Option<String>,
-}
-
-/// A statement that a store would run.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct SqlStatement {
-    /// Its text; empty when it is not known before.
-    pub sql: String,
-    /// The values bound to it, in order.
-    pub values: Vec<Value>,
-    /// What is to be said about it.
-    pub note: Option<String>,
-}
 
 impl SqliteStore {
     /// Tells what the reducer makes of events, and the statements that this store would run for them
@@ -142,18 +119,20 @@ fn statements(
                 let Selection { refused, change } = Selection::new(op);
                 if let Some((statement, binds)) = refused {
                     let note = "the transaction is rejected if this finds a row";
-                    told.push(SqlStatement::of(&statement.rows(&binds)).with(note));
+                    told.push(told_of(&statement.rows(&binds)).with(note));
                 }
                 if let Some((statement, binds)) = change {
-                    told.push(SqlStatement::of(&statement.rows(&binds)));
+                    told.push(told_of(&statement.rows(&binds)));
                 }
             }
-            Step::Custom(op) => match (&***op as &dyn Any).downcast_ref::<SqliteOp>() {
-                Some(op) => told.push(op.explained()),
-                None => {
-                    return Ok(Err(format!("the SQLite store cannot run {op:?}")));
+            Step::Custom(op) => {
+                match (&***op as &dyn Any).downcast_ref::<SqlOp<SqliteConnection>>() {
+                    Some(op) => told.push(op.explained()),
+                    None => {
+                        return Ok(Err(format!("the SQLite store cannot run {op:?}")));
+                    }
                 }
-            },
+            }
         }
     }
     Ok(Ok(told))
@@ -174,10 +153,10 @@ fn of_set(plan: &Plan<'_>, set: &Set, told: &mut Vec<SqlStatement>) {
                 bind_row(row, &mut binds);
             }
         }
-        told.push(SqlStatement::of(&statements.of(chunk.len()).rows(&binds)));
+        told.push(told_of(&statements.of(chunk.len()).rows(&binds)));
         if let Some(missing) = &statements.missing {
             let note = "unless the statement before has changed all its rows";
-            told.push(SqlStatement::of(&missing.rows(&binds)).with(note));
+            told.push(told_of(&missing.rows(&binds)).with(note));
         }
         if is_computed {
             let note = format!("an update of the rows of {} as they are computed", set.table.name);
@@ -186,49 +165,7 @@ fn of_set(plan: &Plan<'_>, set: &Set, told: &mut Vec<SqlStatement>) {
     }
 }
 
-impl SqlStatement {
-    fn of(rows: &Rows<'_>) -> Self {
-        let values = rows.binds.iter().map(Bind::value).collect();
-        Self { sql: rows.text(), values, note: None }
-    }
-
-    pub(crate) fn unknown(note: String) -> Self {
-        Self { sql: String::new(), values: Vec::new(), note: Some(note) }
-    }
-
-    fn with(self, note: &str) -> Self {
-        Self { note: Some(note.to_owned()), ..self }
-    }
-}
-
-impl fmt::Display for SqlExplanation {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", self.reduced)?;
-        if let Some(message) = &self.rejected {
-            writeln!(f, "the store would reject it: {message}")?;
-        }
-        for statement in &self.statements {
-            writeln!(f, "{statement}")?;
-        }
-        Ok(())
-    }
-}
-
-impl fmt::Display for SqlStatement {
-    /// The text, then what is bound and noted as comments.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { sql, values, note } = self;
-        if let Some(note) = note {
-            write!(f, "-- {note}")?;
-            if sql.is_empty() {
-                return Ok(());
-            }
-            writeln!(f, ":")?;
-        }
-        write!(f, "{sql};")?;
-        for (index, value) in values.iter().enumerate() {
-            write!(f, "{}{value}", if index == 0 { " -- " } else { ", " })?;
-        }
-        Ok(())
-    }
+fn told_of(rows: &Rows<'_>) -> SqlStatement {
+    let values = rows.binds.iter().map(Bind::value).collect();
+    SqlStatement { sql: rows.text(), values, note: None }
 }

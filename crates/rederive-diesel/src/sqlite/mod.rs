@@ -1,5 +1,6 @@
 //! Everything that knows SQLite: opening a file, executing plans, the event log and the store.
 
+mod error;
 mod fault;
 mod options;
 mod target;
@@ -7,13 +8,14 @@ mod ddl;
 mod connections;
 mod database;
 mod rows;
+mod custom;
 mod statement;
-pub(crate) mod transaction;
+mod transaction;
 mod introspect;
 mod lease;
 mod owned;
 mod execute;
-pub mod explain;
+mod explain;
 mod foreign_keys;
 mod outbox;
 mod progress;
@@ -24,12 +26,14 @@ mod store;
 mod appender;
 mod blocking;
 mod read;
-pub mod append;
+mod append;
 mod append_once;
 mod event_log;
 mod query_log;
 
+pub use custom::SqliteOps;
 pub use database::SqliteDatabase;
+pub use error::SqliteError;
 pub use event_log::SqliteEventLog;
 pub use options::{SqliteOptions, Synchronous};
 pub use query_log::QueryLog;

@@ -65,5 +65,9 @@ column_type! {
     Time ColumnKind::Time;
     Json ColumnKind::Json;
     Jsonb ColumnKind::Jsonb;
+}
+
+#[cfg(feature = "sqlite")]
+column_type! {
     TimestamptzSqlite ColumnKind::Timestamptz;
 }

@@ -3,17 +3,13 @@
 use diesel::{
     Column, Expression, Insertable,
     expression::{AsExpression, TypedExpressionType},
-    query_builder::{QueryFragment, QueryId},
-    result::QueryResult,
     sql_types::SqlType,
-    sqlite::{Sqlite, SqliteConnection},
 };
-use rederive_core::{Change, Json, Op, Ops, ReduceError, Row, RowFn, Table};
+use rederive_core::{Change, Json, Ops, ReduceError, Row, RowFn, Table};
 use serde::Serialize;
 
 use super::{
-    Changes, DieselOps, Filter, KeyOf, OpTable, SqliteOp, TableRow, TextColumn, key, read, row,
-    table, value,
+    Changes, DieselOps, Filter, KeyOf, OpTable, TableRow, TextColumn, key, read, row, table, value,
 };
 
 fn collected<T, C, M>(changes: C, table: &'static Table) -> Result<Row, ReduceError>
@@ -205,19 +201,5 @@ impl DieselOps for Ops {
     {
         let table = table::of::<T>()?;
         self.change_where(table, collected(filter, table)?, Change::Delete)
-    }
-
-    fn statement<S>(&mut self, statement: S) -> Result<(), ReduceError>
-    where
-        S: QueryFragment<Sqlite> + QueryId + Send + Sync + 'static,
-    {
-        self.push(Op::Custom(SqliteOp::statement(statement)))
-    }
-
-    fn run<F>(&mut self, name: impl Into<String>, work: F) -> Result<(), ReduceError>
-    where
-        F: Fn(&mut SqliteConnection) -> QueryResult<()> + Send + Sync + 'static,
-    {
-        self.push(Op::Custom(SqliteOp::closure(name.into(), work)))
     }
 }

@@ -17,10 +17,7 @@ mod value;
 use diesel::{
     Column, Insertable,
     expression::{AsExpression, TypedExpressionType},
-    query_builder::{QueryFragment, QueryId},
-    result::QueryResult,
     sql_types::{Nullable, SqlType, Text},
-    sqlite::{Sqlite, SqliteConnection},
 };
 #[cfg(doc)]
 use rederive_core::Ops;
@@ -29,7 +26,7 @@ use serde::Serialize;
 
 pub use changes::{Changes, Filter};
 pub use column_type::ColumnType;
-pub(crate) use custom::SqliteOp;
+pub(crate) use custom::SqlOp;
 pub use key::KeyOf;
 pub use memory::TypedRows;
 pub use owned::owned;
@@ -74,9 +71,9 @@ impl TextColumn for Nullable<Text> {}
 ///
 /// Ops other than these compute ([`increment`](Self::increment), [`modify`](Self::modify),
 /// [`array_push_uniq`](Self::array_push_uniq), [`array_delete`](Self::array_delete)), select rows by
-/// their values (`…_where`), [`delete`](Self::delete), or run SQL of your own
-/// ([`statement`](Self::statement), [`run`](Self::run)). How to declare a struct that is both written
-/// and read says [`TableRow`].
+/// their values (`…_where`), or [`delete`](Self::delete). They know no database: a reducer that is
+/// written with them runs on each. SQL of your own runs on one: `SqliteOps` and `PostgresOps` add it.
+/// How to declare a struct that is both written and read says [`TableRow`].
 ///
 /// ```
 /// use diesel::Insertable;
@@ -439,48 +436,4 @@ pub trait DieselOps {
     where
         T: OpTable,
         F: Filter<T, MF>;
-
-    /// Any statement of Diesel's that owns its values, for what the ops above cannot say. It runs in
-    /// order with the other ops of its partition, on its own: slower than they are.
-    ///
-    /// ```
-    /// use diesel::prelude::*;
-    /// use rederive_diesel::DieselOps;
-    /// # diesel::table! { accounts (id) { id -> Text, owner -> Text, balance -> BigInt } }
-    ///
-    /// # let mut ops = rederive_core::Ops::new("p".into());
-    /// ops.statement(
-    ///     diesel::update(accounts::table.filter(accounts::balance.lt(0_i64)))
-    ///         .set(accounts::owner.eq("the bank".to_owned())),
-    /// )?;
-    /// # Ok::<(), rederive_core::ReduceError>(())
-    /// ```
-    ///
-    /// # Errors
-    /// None at present.
-    fn statement<S>(&mut self, statement: S) -> Result<(), ReduceError>
-    where
-        S: QueryFragment<Sqlite> + QueryId + Send + Sync + 'static;
-
-    /// Code that runs in the transaction, in order with the other ops of its partition; `name`
-    /// stands in messages. It may run several times (after a rollback), and must neither begin nor
-    /// end a transaction nor keep an error of the connection to itself. An error or a panic rejects
-    /// the event and halts its partition.
-    ///
-    /// ```
-    /// use diesel::connection::SimpleConnection;
-    /// use rederive_diesel::DieselOps;
-    ///
-    /// # let mut ops = rederive_core::Ops::new("p".into());
-    /// ops.run("forget old sessions", |conn| {
-    ///     conn.batch_execute("DELETE FROM sessions WHERE old")
-    /// })?;
-    /// # Ok::<(), rederive_core::ReduceError>(())
-    /// ```
-    ///
-    /// # Errors
-    /// None at present.
-    fn run<F>(&mut self, name: impl Into<String>, work: F) -> Result<(), ReduceError>
-    where
-        F: Fn(&mut SqliteConnection) -> QueryResult<()> + Send + Sync + 'static;
 }

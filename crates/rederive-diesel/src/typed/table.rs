@@ -13,6 +13,9 @@ use rederive_core::{ColumnKind, ReduceError, Table};
 use super::ColumnType;
 
 /// For which database Diesel writes names, to be read here: any will do.
+#[cfg(not(feature = "sqlite"))]
+type AnyBackend = diesel::pg::Pg;
+#[cfg(feature = "sqlite")]
 type AnyBackend = diesel::sqlite::Sqlite;
 
 /// A table that `table!` has declared and whose columns hold what ops can carry: each has a SQL type

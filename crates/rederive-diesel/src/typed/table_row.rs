@@ -1,6 +1,6 @@
 //! [`TableRow`]: structs that are written and read.
 
-use diesel::{Expression, Insertable, Queryable, Selectable, SelectableExpression, sqlite::Sqlite};
+use diesel::Insertable;
 use serde::{Serialize, de::DeserializeOwned};
 
 use super::OpTable;
@@ -8,7 +8,8 @@ use super::OpTable;
 /// A struct that is a row of `T`, or some of its columns: one declaration for ops, for Diesel's
 /// queries and for tests in memory.
 ///
-/// Implemented for whatever derives these, so do not implement it:
+/// Implemented for whatever derives `Insertable`, `Serialize` and `Deserialize`, so do not implement
+/// it; Diesel's queries want two more:
 ///
 /// ```
 /// use diesel::prelude::*;
@@ -35,16 +36,13 @@ use super::OpTable;
 /// first use.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a row of `{T}`",
-    note = "derive `Insertable`, `Queryable`, `Selectable`, `Serialize` and `Deserialize`, with \
-            `#[diesel(table_name = …)]`"
+    note = "derive `Insertable`, `Serialize` and `Deserialize`, with `#[diesel(table_name = …)]`"
 )]
 pub trait TableRow<T: OpTable>: Serialize + DeserializeOwned {}
 
 impl<T, R> TableRow<T> for R
 where
     T: OpTable,
-    R: Insertable<T> + Selectable<Sqlite> + Serialize + DeserializeOwned,
-    R::SelectExpression: SelectableExpression<T>,
-    R: Queryable<<R::SelectExpression as Expression>::SqlType, Sqlite>,
+    R: Insertable<T> + Serialize + DeserializeOwned,
 {
 }

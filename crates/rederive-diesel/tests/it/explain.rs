@@ -2,7 +2,7 @@
 
 use diesel::{connection::SimpleConnection, prelude::*};
 use rederive_core::{MemoryLog, Ops, Partitions, Recorded, ReduceError, Reducer};
-use rederive_diesel::{DieselOps, TypedRows};
+use rederive_diesel::{DieselOps, SqliteOps, TypedRows};
 use serde::{Deserialize, Serialize};
 
 use crate::support::{Owner, Scratch};

@@ -7,7 +7,7 @@ use rederive_core::{
     Change, ColumnKind, CommitError, Json, MemoryStore, Op, Ops, PartitionId, ReduceError, RowFn,
     RowOp, Table, Value, WhereOp,
 };
-use rederive_diesel::DieselOps;
+use rederive_diesel::SqliteOps;
 
 use crate::support::{Owner, Scratch};
 

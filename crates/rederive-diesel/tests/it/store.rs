@@ -5,7 +5,7 @@ use rederive_core::{
     Change, ColumnKind, CommitError, Cursor, CursorKind, Failure, FailureKind, Halt, Op, OpenError,
     Opening, Ops, PartitionId, ReduceError, RowFn, RowOp, Store, Table, Timestamp, Value, WhereOp,
 };
-use rederive_diesel::DieselOps;
+use rederive_diesel::SqliteOps;
 
 use crate::support::{Owner, Scratch, rejection};
 

@@ -1,0 +1,115 @@
+//! [`PostgresOptions`].
+
+use std::time::Duration;
+
+/// How a [`PostgresDatabase`](crate::PostgresDatabase) is connected to.
+///
+/// The time-outs hold for the transactions of Rederive and of
+/// [`read`](crate::PostgresDatabase::read) and [`write`](crate::PostgresDatabase::write): they are set
+/// for each transaction, so that nothing of them stays on a connection that a pooler hands on.
+///
+/// ```
+/// use std::time::Duration;
+/// use rederive_diesel::PostgresOptions;
+///
+/// let options = PostgresOptions::default()
+///     .schema("billing")
+///     .lock_timeout(Duration::from_secs(2))
+///     .connections(16);
+/// # let _ = options;
+/// ```
+#[derive(Clone, Debug)]
+#[must_use]
+pub struct PostgresOptions {
+    pub(crate) schema: Option<String>,
+    pub(crate) application_name: String,
+    pub(crate) connections: u32,
+    pub(crate) connect_timeout: Duration,
+    pub(crate) statement_timeout: Duration,
+    pub(crate) lock_timeout: Duration,
+    pub(crate) idle_timeout: Duration,
+    pub(crate) prepared_statements: bool,
+    #[allow(dead_code, reason = "for the event log")]
+    pub(crate) append_queue: usize,
+}
+
+impl Default for PostgresOptions {
+    fn default() -> Self {
+        Self {
+            schema: None,
+            application_name: "rederive".to_owned(),
+            connections: 8,
+            connect_timeout: Duration::from_secs(10),
+            statement_timeout: Duration::from_secs(60),
+            lock_timeout: Duration::from_secs(10),
+            idle_timeout: Duration::from_secs(60),
+            prepared_statements: true,
+            append_queue: 1024,
+        }
+    }
+}
+
+impl PostgresOptions {
+    /// The schema that the tables of Rederive are in; by default the one that the server takes for
+    /// this user when none is named (`current_schema()`, as a rule `public`). It must exist.
+    ///
+    /// Your own tables are found as the server finds them for this user, by its `search_path`.
+    pub fn schema(mut self, schema: impl Into<String>) -> Self {
+        self.schema = Some(schema.into());
+        self
+    }
+
+    /// What the server calls the connections, in `pg_stat_activity` and its log; `rederive` by
+    /// default. A name in the URL goes before it.
+    pub fn application_name(mut self, name: impl Into<String>) -> Self {
+        self.application_name = name.into();
+        self
+    }
+
+    /// How many connections reads, and writes beside those of reducers, may use at once (at least
+    /// one); 8 by default. The event log and each worker that commits have one more of their own.
+    pub fn connections(mut self, connections: u32) -> Self {
+        self.connections = connections.max(1);
+        self
+    }
+
+    /// How long to wait for a connection (at least a second); 10 s by default.
+    pub fn connect_timeout(mut self, timeout: Duration) -> Self {
+        self.connect_timeout = timeout.max(Duration::from_secs(1));
+        self
+    }
+
+    /// How long a statement may take; 60 s by default, zero for no limit. A commit that takes longer
+    /// is tried again and again: raise the limit when a single statement of yours needs more.
+    pub fn statement_timeout(mut self, timeout: Duration) -> Self {
+        self.statement_timeout = timeout;
+        self
+    }
+
+    /// How long a statement may wait for a lock; 10 s by default, zero for no limit.
+    pub fn lock_timeout(mut self, timeout: Duration) -> Self {
+        self.lock_timeout = timeout;
+        self
+    }
+
+    /// How long a transaction may lie idle before the server ends it and its connection, so that a
+    /// process that was frozen holds no locks; 60 s by default, zero for no limit.
+    pub fn idle_timeout(mut self, timeout: Duration) -> Self {
+        self.idle_timeout = timeout;
+        self
+    }
+
+    /// Whether statements are prepared once and kept on the server; `true` by default. Turn it off
+    /// behind a pooler that gives each transaction another server connection.
+    pub fn prepared_statements(mut self, prepared: bool) -> Self {
+        self.prepared_statements = prepared;
+        self
+    }
+
+    /// How many appends may wait for their transaction before further ones wait for room (at least
+    /// one); 1024 by default.
+    pub fn append_queue(mut self, appends: usize) -> Self {
+        self.append_queue = appends.max(1);
+        self
+    }
+}
