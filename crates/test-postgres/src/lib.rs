@@ -2,6 +2,7 @@
 //!
 //! - [`server_url`] is for a test that shares a server: it names the one of `cargo xtask`.
 //! - [`Cluster`] is for a test that stops, kills or fills its server: one of its own.
+//! - [`Proxy`] stands between a test and its server, and cuts connections at the worst moments.
 //!
 //! A cluster lives in a temporary folder and listens on 127.0.0.1 only. It ends with the process that
 //! started it, however that ends: a process beside it, the keeper, sees to it. Nothing here needs an async
@@ -15,11 +16,13 @@ mod folder;
 mod keeper;
 mod port;
 mod programs;
+mod proxy;
 mod server;
 mod signal;
 
 pub use cluster::Cluster;
 pub use programs::Programs;
+pub use proxy::{Moment, Proxy, Then};
 
 /// The environment variable that names the server for tests: a URL of a role that may create
 /// databases, such as `postgres://postgres@127.0.0.1:5432/postgres`.

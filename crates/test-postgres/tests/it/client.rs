@@ -34,19 +34,24 @@ impl Client {
 
     /// Reads on until the server is ready for another query.
     fn rows(&mut self) -> io::Result<Vec<String>> {
-        let mut rows = Vec::new();
+        let (mut rows, mut error) = (Vec::new(), None);
         loop {
             let mut head = [0; 5];
-            self.0.read_exact(&mut head)?;
+            if let Err(end) = self.0.read_exact(&mut head) {
+                // What the server has said before it closed says more.
+                return Err(error.unwrap_or(end));
+            }
             let length = u32::from_be_bytes(head[1..].try_into().unwrap());
             let mut body = vec![0; length as usize - 4];
             self.0.read_exact(&mut body)?;
-            let text = |from: usize| String::from_utf8_lossy(&body[from..]).into_owned();
+            let text = |from: usize| {
+                String::from_utf8_lossy(body.get(from..).unwrap_or_default()).into_owned()
+            };
             match head[0] {
                 // The number of columns and the length of the first come before its value.
                 b'D' => rows.push(text(6)),
-                b'E' => return Err(io::Error::other(text(0))),
-                b'Z' => return Ok(rows),
+                b'E' => error = Some(io::Error::other(text(0))),
+                b'Z' => return error.map_or(Ok(rows), Err),
                 _ => {}
             }
         }

@@ -4,3 +4,4 @@
 
 mod client;
 mod cluster;
+mod proxy;

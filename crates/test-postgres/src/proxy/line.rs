@@ -1,0 +1,148 @@
+//! [`Line`]: one connection that is passed on.
+
+use std::{
+    collections::HashMap,
+    io::{self, Write as _},
+    net::{Shutdown, TcpStream},
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+};
+
+use super::{
+    Moment, Shared, Then,
+    trap::Trap,
+    wire::{Message, Messages, commits},
+};
+
+pub(super) struct Line {
+    client: TcpStream,
+    server: TcpStream,
+    over: AtomicBool,
+    /// The statements of the transaction under way.
+    transaction: Mutex<Vec<String>>,
+    /// What is laid for the answer to the COMMIT that the server has got.
+    awaits_commit: Mutex<Option<Trap>>,
+}
+
+impl Line {
+    pub(super) fn new(client: TcpStream, server: TcpStream) -> io::Result<Self> {
+        for stream in [&client, &server] {
+            stream.set_nodelay(true)?;
+        }
+        let over = AtomicBool::new(false);
+        let (transaction, awaits_commit) = (Mutex::default(), Mutex::default());
+        Ok(Self { client, server, over, transaction, awaits_commit })
+    }
+
+    /// Closes both ends; false when that has been done before.
+    pub(super) fn cut(&self) -> bool {
+        let was_over = self.over.swap(true, Ordering::SeqCst);
+        for stream in [&self.client, &self.server] {
+            // One that the other side has closed is as it should be.
+            let _ = stream.shutdown(Shutdown::Both);
+        }
+        !was_over
+    }
+
+    pub(super) fn is_over(&self) -> bool {
+        self.over.load(Ordering::SeqCst)
+    }
+
+    pub(super) fn pass_to_server(&self, shared: &Shared) -> io::Result<()> {
+        let mut messages = Messages::of_client(&self.client);
+        let mut prepared = HashMap::new();
+        let mut out = Vec::new();
+        while let Some(message) = messages.next()? {
+            if message.asks_for_encryption() {
+                (&self.client).write_all(b"N")?;
+                continue;
+            }
+            if let Some(text) = statement(&message, &mut prepared)
+                && self.says(text, shared) == Then::Cut
+            {
+                return Ok(());
+            }
+            out.extend(message.bytes);
+            if !messages.has_more() {
+                shared.thawed();
+                (&self.server).write_all(&out)?;
+                out.clear();
+            }
+        }
+        Ok(())
+    }
+
+    /// The client says this.
+    fn says(&self, text: String, shared: &Shared) -> Then {
+        let trap = if commits(&text) {
+            let transaction = lock(&self.transaction);
+            let trap = shared.take_trap(Moment::BeforeCommit, &transaction);
+            if trap.is_none() {
+                *lock(&self.awaits_commit) = shared.take_trap(Moment::AfterCommit, &transaction);
+            }
+            trap
+        } else {
+            let trap = shared.take_trap(Moment::BeforeStatement, std::slice::from_ref(&text));
+            lock(&self.transaction).push(text);
+            trap
+        };
+        trap.map_or(Then::Pass, |trap| shared.spring(trap))
+    }
+
+    pub(super) fn pass_to_client(&self, shared: &Shared) -> io::Result<()> {
+        let mut messages = Messages::of_server(&self.server);
+        let mut out = Vec::new();
+        while let Some(message) = messages.next()? {
+            match message.kind {
+                b'C' if message.texts().next().as_deref() == Some("COMMIT") => {
+                    let trap = lock(&self.awaits_commit).take();
+                    if let Some(trap) = trap
+                        && shared.spring(trap) == Then::Cut
+                    {
+                        return Ok(());
+                    }
+                }
+                // Ready, and in no transaction.
+                b'Z' if message.bytes.last() == Some(&b'I') => {
+                    lock(&self.transaction).clear();
+                    // What was to be committed was not.
+                    if let Some(trap) = lock(&self.awaits_commit).take() {
+                        shared.lay_again(trap);
+                    }
+                }
+                _ => {}
+            }
+            out.extend(message.bytes);
+            if !messages.has_more() {
+                shared.thawed();
+                (&self.client).write_all(&out)?;
+                out.clear();
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The text that is about to be executed; those that have a name are remembered.
+fn statement(message: &Message, prepared: &mut HashMap<String, String>) -> Option<String> {
+    let mut texts = message.texts();
+    match message.kind {
+        b'Q' => texts.next(),
+        // The name, then the text.
+        b'P' => {
+            let name = texts.next()?;
+            let text = texts.next()?;
+            prepared.insert(name, text);
+            None
+        }
+        // The portal, then the name.
+        b'B' => texts.nth(1).and_then(|name| prepared.get(&name).cloned()),
+        _ => None,
+    }
+}
+
+fn lock<T>(of: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    of.lock().unwrap_or_else(PoisonError::into_inner)
+}
