@@ -86,7 +86,7 @@ pub(crate) fn number(cursor: &Cursor) -> Result<i64, ReduceError> {
     match cursor {
         Cursor::Start => Ok(0),
         Cursor::Integer(number) => Ok(i64::try_from(*number)?),
-        Cursor::Text(text) => Err(ReduceError::new(format!("the cursor {text} is no number"))),
+        other => Err(ReduceError::new(format!("the cursor {other} is no number"))),
     }
 }
 

@@ -2,7 +2,10 @@
 
 use std::time::{Duration, Instant, SystemTime};
 
-use rederive::{Activity, Await, Cursor, MemoryLog, MemoryStore, Rederive, Timestamp};
+use rederive::{
+    Activity, Await, Cursor, MemoryLog, MemoryStore, Rederive, Timestamp,
+    core::{Holder, Holds},
+};
 use rederive_testkit::{CommitFault, Gate, LogFault};
 
 use crate::fixture::{
@@ -22,6 +25,7 @@ on_every_store!(
     a_status_does_not_wait_long_for_a_log_that_does_not_answer,
     a_status_does_not_ask_a_log_that_is_away,
     a_status_that_cannot_ask_the_log_delays_no_reads,
+    a_status_names_the_transactions_that_hold_the_log_back,
     a_blocked_reducer_lags_by_what_it_cannot_pass,
 );
 
@@ -167,6 +171,21 @@ async fn a_status_that_cannot_ask_the_log_delays_no_reads(world: World) {
     let delayed =
         |notice: &rederive::Notice| matches!(notice, rederive::Notice::ReadDelayed { .. });
     assert_eq!(world.probe.count(delayed), 0);
+    handle.stop().await;
+}
+
+async fn a_status_names_the_transactions_that_hold_the_log_back(world: World) {
+    let handle = world.start().await;
+    handle.wait(Await::caught_up("accounts")).await.expect("caught up");
+    assert_eq!(status(&handle).await.held_back, []);
+    let mut holder = Holder::new(Holds::Reads);
+    (holder.process, holder.application) = (Some(4711), Some("psql".into()));
+    world.log_faults().hold_back([holder.clone()]);
+    let told = status(&handle).await;
+    // Although, as far as it can read, there is nothing to do.
+    assert_eq!((told.held_back, told.activity), (vec![holder], Activity::CaughtUp));
+    world.log_faults().hold_back([]);
+    assert_eq!(status(&handle).await.held_back, []);
     handle.stop().await;
 }
 

@@ -297,8 +297,10 @@ fn survey<E: Send + Sync + 'static>(
     Survey { after, oldest, .. }: &Survey,
 ) -> Result<Surveyed, LogError> {
     let head = log.head()?;
+    // Also at the head, which is short of what is held back.
+    let held_back = log.held_back().unwrap_or_default();
     if head <= *after {
-        return Ok(Surveyed { head, events: 0, oldest: Some(None) });
+        return Ok(Surveyed { head, events: 0, oldest: Some(None), held_back });
     }
     let events = log.count(after)?.max(1);
     let oldest = match oldest {
@@ -312,7 +314,7 @@ fn survey<E: Send + Sync + 'static>(
             }
         }
     };
-    Ok(Surveyed { head, events, oldest })
+    Ok(Surveyed { head, events, oldest, held_back })
 }
 
 /// What the log calls: sends one [`Woken`] until that has been handled, however often it is called.

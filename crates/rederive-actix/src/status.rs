@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use actix::Message;
-use rederive_core::{Blocked, Cursor, Timestamp};
+use rederive_core::{Blocked, Cursor, Holder, Timestamp};
 use tokio::{sync::oneshot, time::timeout_at};
 
 pub use crate::health::Delay;
@@ -46,6 +46,11 @@ pub struct ReducerStatus {
     pub store_delay: Option<Delay>,
     /// The log cannot be read at the moment and is tried again.
     pub log_delay: Option<Delay>,
+    /// The open transactions of others that hold the log back at the moment
+    /// ([`EventLog::held_back`](rederive_core::EventLog::held_back)): events behind them are not
+    /// served, or appends wait for them, until they have ended. Empty also when the log did not say
+    /// so in time.
+    pub held_back: Vec<Holder>,
 }
 
 /// How far a reducer is behind its log.
@@ -115,6 +120,7 @@ pub(crate) struct Surveyed {
     pub(crate) events: u64,
     /// When the first event after the watermark was recorded; `Some(None)` when there is none.
     pub(crate) oldest: Option<Option<Timestamp>>,
+    pub(crate) held_back: Vec<Holder>,
 }
 
 /// How long a status waits for a log.
@@ -133,6 +139,7 @@ impl Reported {
             let now = now();
             status.lag = Some(Lag { events: surveyed.events, age: surveyed.age(now) });
             status.head = Some(surveyed.head);
+            status.held_back = surveyed.held_back;
         }
         status
     }
@@ -152,7 +159,10 @@ mod tests {
 
     #[test]
     fn the_age_is_that_of_the_oldest_unsettled_event() {
-        let surveyed = |oldest| Surveyed { head: Cursor::from(9), events: 3, oldest };
+        let surveyed = |oldest| {
+            let (head, held_back) = (Cursor::from(9), Vec::new());
+            Surveyed { head, events: 3, oldest, held_back }
+        };
         let now = Timestamp::from_micros(5_000_000);
         let age = |oldest| surveyed(oldest).age(now);
         assert_eq!(

@@ -8,7 +8,8 @@ use serde::{Deserialize, Serialize};
 ///
 /// A log numbers its events with one [`CursorKind`] and never mixes two. Within a kind the order is
 /// the natural one: numbers compare as numbers (`10` comes after `9`), text compares bytewise, which
-/// is what ULIDs and UUIDv7s are made for. [`Cursor::Start`] precedes every event.
+/// is what ULIDs and UUIDv7s are made for, and pairs compare by their first number, then by their
+/// second. [`Cursor::Start`] precedes every event.
 ///
 /// ```
 /// use rederive_core::Cursor;
@@ -16,6 +17,7 @@ use serde::{Deserialize, Serialize};
 /// assert!(Cursor::Start < Cursor::from(0));
 /// assert!(Cursor::from(9) < Cursor::from(10));
 /// assert!(Cursor::from("01J9ZK") < Cursor::from("01JA00"));
+/// assert!(Cursor::from((9, 500)) < Cursor::from((10, 3)));
 /// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Cursor {
@@ -26,6 +28,9 @@ pub enum Cursor {
     Integer(u64),
     /// A position in a log whose keys are sortable text, such as ULIDs or UUIDv7s.
     Text(Arc<str>),
+    /// A position in a log that is ordered by two numbers, such as a transaction and a number
+    /// within it.
+    Pair(u64, u64),
 }
 
 /// Which kind of cursor a log gives its events.
@@ -35,6 +40,8 @@ pub enum CursorKind {
     Integer,
     /// The log's cursors are [`Cursor::Text`].
     Text,
+    /// The log's cursors are [`Cursor::Pair`].
+    Pair,
 }
 
 impl Cursor {
@@ -44,6 +51,7 @@ impl Cursor {
             Cursor::Start => None,
             Cursor::Integer(_) => Some(CursorKind::Integer),
             Cursor::Text(_) => Some(CursorKind::Text),
+            Cursor::Pair(..) => Some(CursorKind::Pair),
         }
     }
 
@@ -57,6 +65,7 @@ impl Cursor {
     ///
     /// assert_eq!(Cursor::from(42).encode(), "i00000000000000000042");
     /// assert_eq!(Cursor::from("01J9").encode(), "t01J9");
+    /// assert_eq!(Cursor::from((7, 42)).encode(), "p00000000000000000007.00000000000000000042");
     /// assert_eq!(Cursor::Start.encode(), "");
     /// ```
     pub fn encode(&self) -> String {
@@ -64,6 +73,7 @@ impl Cursor {
             Cursor::Start => String::new(),
             Cursor::Integer(number) => format!("i{number:020}"),
             Cursor::Text(text) => format!("t{text}"),
+            Cursor::Pair(first, second) => format!("p{first:020}.{second:020}"),
         }
     }
 
@@ -77,13 +87,21 @@ impl Cursor {
             Ok(Cursor::Start)
         } else if let Some(text) = stored.strip_prefix('t') {
             Ok(Cursor::from(text))
+        } else if let Some(pair) = stored.strip_prefix('p') {
+            let (first, second) = pair.split_once('.').ok_or_else(invalid)?;
+            let numbers = number(first).zip(number(second));
+            numbers.map(Cursor::from).ok_or_else(invalid)
         } else {
             let digits = stored.strip_prefix('i').ok_or_else(invalid)?;
-            let well_formed = digits.len() == 20 && digits.bytes().all(|b| b.is_ascii_digit());
-            let number = digits.parse().ok().filter(|_| well_formed);
-            number.map(Cursor::Integer).ok_or_else(invalid)
+            number(digits).map(Cursor::Integer).ok_or_else(invalid)
         }
     }
+}
+
+/// A number of twenty digits.
+fn number(digits: &str) -> Option<u64> {
+    let well_formed = digits.len() == 20 && digits.bytes().all(|b| b.is_ascii_digit());
+    digits.parse().ok().filter(|_| well_formed)
 }
 
 /// A stored cursor that [`Cursor::decode`] cannot read.
@@ -94,6 +112,12 @@ pub struct InvalidCursor(String);
 impl From<u64> for Cursor {
     fn from(number: u64) -> Self {
         Cursor::Integer(number)
+    }
+}
+
+impl From<(u64, u64)> for Cursor {
+    fn from((first, second): (u64, u64)) -> Self {
+        Cursor::Pair(first, second)
     }
 }
 
@@ -115,6 +139,7 @@ impl fmt::Display for Cursor {
             Cursor::Start => f.write_str("start"),
             Cursor::Integer(number) => number.fmt(f),
             Cursor::Text(text) => text.fmt(f),
+            Cursor::Pair(first, second) => write!(f, "{first}.{second}"),
         }
     }
 }
@@ -124,6 +149,7 @@ impl fmt::Display for CursorKind {
         f.write_str(match self {
             CursorKind::Integer => "integer",
             CursorKind::Text => "text",
+            CursorKind::Pair => "pair",
         })
     }
 }
@@ -140,8 +166,15 @@ mod tests {
     }
 
     #[test]
+    fn pairs_are_ordered_by_their_first_number_in_memory_and_in_stored_form() {
+        let pairs = [(0, 1), (9, 10), (9, 1 << 40), (10, 0), (10, 9), (u64::MAX, 0)];
+        let pairs = pairs.map(Cursor::from);
+        assert!(pairs.is_sorted_by(|a, b| a < b && a.encode() < b.encode()));
+    }
+
+    #[test]
     fn start_precedes_every_cursor_in_memory_and_in_stored_form() {
-        for cursor in [Cursor::from(0), Cursor::from(""), Cursor::from("0")] {
+        for cursor in [0.into(), "".into(), "0".into(), Cursor::from((0, 0))] {
             assert!(Cursor::Start < cursor);
             assert!(Cursor::Start.encode() < cursor.encode());
         }
@@ -155,6 +188,8 @@ mod tests {
             Cursor::from(u64::MAX),
             Cursor::from(""),
             Cursor::from("01J9ZK–ü"),
+            Cursor::from((0, 0)),
+            Cursor::from((u64::MAX, u64::MAX)),
         ] {
             assert_eq!(Cursor::decode(&cursor.encode()), Ok(cursor));
         }
@@ -162,7 +197,10 @@ mod tests {
 
     #[test]
     fn text_that_is_no_stored_cursor_is_refused() {
-        for stored in ["42", "i42", "i0000000000000000004x", "ü", "i+0000000000000000042"] {
+        let numbers = ["42", "i42", "i0000000000000000004x", "ü", "i+0000000000000000042"];
+        let digits = "00000000000000000042";
+        let pairs = ["p".into(), format!("p{digits}"), format!("p{digits}.42")];
+        for stored in numbers.into_iter().chain(pairs.iter().map(String::as_str)) {
             assert!(Cursor::decode(stored).is_err(), "{stored} was accepted");
         }
     }

@@ -5,7 +5,7 @@ use std::{
     sync::{Arc, Mutex, PoisonError, Weak},
 };
 
-use crate::{Cursor, CursorKind, EventTypes, Events, Recorded, Undecodable};
+use crate::{Cursor, CursorKind, EventTypes, Events, Holder, Recorded, Undecodable};
 
 /// What a log calls when events may have been appended; see [`EventLog::subscribe`].
 pub type Wake = dyn Fn() + Send + Sync;
@@ -86,6 +86,19 @@ pub trait EventLog: Send + Sync + 'static {
     /// once the subscriber has dropped its own. The default never wakes anybody.
     fn subscribe(&self, wake: Weak<Wake>) {
         drop(wake);
+    }
+
+    /// The open transactions of others that hold this log back at the moment: those on which reading
+    /// or appending waits, the oldest first. Empty when nothing waits, and when the log does not
+    /// know. It is asked for a [status](crate::Observer) now and then, so it must be cheap when
+    /// nothing waits.
+    ///
+    /// The default knows of none.
+    ///
+    /// # Errors
+    /// [`LogError`] when it could not be found out; nothing else depends on it.
+    fn held_back(&self) -> Result<Vec<Holder>, LogError> {
+        Ok(Vec::new())
     }
 
     /// All events after `after`, one by one, read in slices. See [`Events`].

@@ -14,8 +14,8 @@ use crate::{
 
 /// A row of the user's, of which each is one event.
 pub trait LogRow: 'static {
-    /// What the rows are ordered by: `i64` (not below zero) or `String` (not empty, ordered
-    /// bytewise).
+    /// What the rows are ordered by: `i64` (not below zero), `String` (not empty, ordered bytewise)
+    /// or [`CursorPair`](crate::CursorPair) (not zero twice).
     type Cursor: LogCursor;
     /// The event that a row holds.
     type Event: Send + Sync + 'static;
@@ -105,7 +105,7 @@ impl<R: LogRow> FnLog<R> {
     ///
     /// `fetch` takes a cursor and a limit: it returns the rows after that cursor, in ascending order,
     /// and fewer than the limit only when there are no more. For [`Cursor::Start`] it is given a
-    /// cursor that is before all: −1 or the empty text. `count` returns how many rows there are after
+    /// cursor that is before all: −1, the empty text or zero twice. `count` returns how many rows there are after
     /// a cursor. Both may block.
     pub fn new<E: fmt::Display>(
         fetch: impl Fn(R::Cursor, usize) -> Result<Vec<R>, E> + Send + Sync + 'static,

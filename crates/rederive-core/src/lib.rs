@@ -14,6 +14,7 @@ pub mod event;
 pub mod event_types;
 pub mod undecodable;
 pub mod event_log;
+pub mod holder;
 pub mod events;
 pub mod log_cursor;
 pub mod fn_log;
@@ -54,8 +55,9 @@ pub use events::Events;
 pub use explain::{Explanation, explain, explain_engine};
 pub use fn_log::{FnLog, LogRow};
 pub use fold::{Fold, Folded, JsonState, StateError, StateForm, StateRecord, States};
+pub use holder::{Holder, Holds};
 pub use lease::{Claim, Lease, TakeFrom};
-pub use log_cursor::LogCursor;
+pub use log_cursor::{CursorPair, LogCursor};
 pub use memory::{MemoryLog, MemoryStore};
 pub use observer::{Blocked, Notice, Observer};
 pub use op::{

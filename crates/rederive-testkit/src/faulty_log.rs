@@ -8,7 +8,7 @@ use std::{
 };
 
 use rederive_core::{
-    Cursor, CursorKind, EventLog, EventTypes, LogError, ReadError, Recorded, Slice, Wake,
+    Cursor, CursorKind, EventLog, EventTypes, Holder, LogError, ReadError, Recorded, Slice, Wake,
 };
 
 pub use faults::{LogFault, LogFaults};
@@ -104,6 +104,12 @@ impl<L: EventLog> EventLog for FaultyLog<L> {
     fn count(&self, after: &Cursor) -> Result<u64, LogError> {
         self.faults.at_read()?;
         self.inner.count(after)
+    }
+
+    fn held_back(&self) -> Result<Vec<Holder>, LogError> {
+        let mut holders = self.inner.held_back()?;
+        holders.extend(self.faults.held_back());
+        Ok(holders)
     }
 
     fn subscribe(&self, wake: Weak<Wake>) {

@@ -110,6 +110,7 @@ impl Recorder {
         match &self.last {
             Cursor::Start => Cursor::from(1),
             Cursor::Integer(last) => Cursor::from(last.saturating_add(1)),
+            Cursor::Pair(first, last) => Cursor::from((*first, last.saturating_add(1))),
             Cursor::Text(last) => panic!(
                 "what comes after cursor {last:?} cannot be guessed: name the cursors of all \
                  events, as in `Given::event(event).at(cursor)`"

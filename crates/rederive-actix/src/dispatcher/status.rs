@@ -51,6 +51,7 @@ impl<E: Send + Sync + 'static> Handler<Report> for Dispatcher<E> {
             retrying_partitions: self.routes.retrying(),
             store_delay: self.links.store_health.get(),
             log_delay,
+            held_back: Vec::new(),
         };
         MessageResult(Reported { status, survey })
     }

@@ -100,7 +100,7 @@ fn a_cursor_of_the_other_kind_is_refused() {
     let log = proper(vec![]);
     assert_eq!(
         error(&log, &Cursor::from("x"), 10),
-        "the event log cannot be read: its cursors are integers, but \"x\" is text"
+        "the event log cannot be read: its cursors are of kind integer, but x is of kind text"
     );
 }
 

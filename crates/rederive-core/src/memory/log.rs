@@ -72,7 +72,7 @@ impl<E: Clone + Send + Sync + 'static> MemoryLog<E> {
     /// Appends events and wakes those who follow the log. Each is numbered one above its
     /// predecessor; in a log with text cursors the number is padded to twenty digits, and put behind
     /// a predecessor that [`append_at`](Self::append_at) gave a cursor that does not end in such a
-    /// number.
+    /// number; in a log with pairs it is the second number.
     ///
     /// # Panics
     /// When the last event stands at the largest number, so that none can follow.
@@ -148,6 +148,11 @@ fn next_cursor(kind: CursorKind, last: Option<&Cursor>) -> Cursor {
             }
         }
         (CursorKind::Text, _) => Cursor::from(format!("{:020}", 1)),
+        (CursorKind::Pair, Some(Cursor::Pair(first, second))) => match second.checked_add(1) {
+            Some(next) => Cursor::from((*first, next)),
+            None => Cursor::from((above(*first), 0)),
+        },
+        (CursorKind::Pair, _) => Cursor::from((1, 1)),
     }
 }
 

@@ -9,7 +9,9 @@ use diesel::{
     sql_types::Text,
     sqlite::{Sqlite, SqliteConnection},
 };
-use rederive_core::{Cursor, LogError, Recorded, Slice, Timestamp, Undecodable};
+use rederive_core::{
+    Cursor, CursorKind, LogError, Recorded, Slice, Timestamp, Undecodable, log_cursor::other_kind,
+};
 use serde::{Serialize, de::DeserializeOwned};
 use smallvec::SmallVec;
 
@@ -271,8 +273,6 @@ pub(super) fn id_of(cursor: &Cursor) -> Result<i64, LogError> {
     match cursor {
         Cursor::Start => Ok(0),
         Cursor::Integer(id) => Ok(i64::try_from(*id).unwrap_or(i64::MAX)),
-        Cursor::Text(text) => {
-            Err(LogError::new(format!("its cursors are integers, but {text:?} is text")))
-        }
+        other => Err(other_kind(CursorKind::Integer, other)),
     }
 }

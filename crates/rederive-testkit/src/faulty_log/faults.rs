@@ -5,7 +5,7 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
 };
 
-use rederive_core::{Cursor, EventTypes, LogError, Undecodable, Wake, Wakers};
+use rederive_core::{Cursor, EventTypes, Holder, LogError, Undecodable, Wake, Wakers};
 
 use crate::{Gate, Rng, script::Script};
 
@@ -38,6 +38,7 @@ struct State {
     read: Script<()>,
     longest: Option<usize>,
     broken: BTreeMap<Cursor, Undecodable>,
+    held_back: Vec<Holder>,
     drops_wake_ups: bool,
     dropped_wake_ups: usize,
     chaos: Option<(f64, Rng)>,
@@ -80,6 +81,11 @@ impl LogFaults {
     /// The event at this cursor can be decoded again.
     pub fn mend(&self, cursor: impl Into<Cursor>) {
         self.lock().broken.remove(&cursor.into());
+    }
+
+    /// From now on, the log says that these transactions hold it back.
+    pub fn hold_back(&self, holders: impl IntoIterator<Item = Holder>) {
+        self.lock().held_back = holders.into_iter().collect();
     }
 
     /// Wake-ups get lost from now on.
@@ -160,6 +166,10 @@ impl LogFaults {
 
     pub(super) fn broken(&self, cursor: &Cursor) -> Option<Undecodable> {
         self.lock().broken.get(cursor).cloned()
+    }
+
+    pub(super) fn held_back(&self) -> Vec<Holder> {
+        self.lock().held_back.clone()
     }
 
     pub(super) fn subscribe(&self, wake: Weak<Wake>) {

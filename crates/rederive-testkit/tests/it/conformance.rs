@@ -68,6 +68,11 @@ fn the_log_in_memory_with_text_cursors_keeps_every_promise() {
 }
 
 #[test]
+fn the_log_in_memory_with_pairs_for_cursors_keeps_every_promise() {
+    event_log::exercise(|| InMemory(MemoryLog::of_kind(CursorKind::Pair)));
+}
+
+#[test]
 fn a_faulty_log_without_faults_keeps_every_promise() {
     event_log::exercise(|| FaultlessLog(FaultyLog::new(MemoryLog::new())));
 }

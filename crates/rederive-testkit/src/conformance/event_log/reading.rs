@@ -121,6 +121,7 @@ pub fn an_event_is_found_at_its_cursor_and_nowhere_else<T: LogUnderTest>(test: T
     let absent = match test.log().cursor_kind() {
         CursorKind::Integer => [Cursor::from(1 << 40), Cursor::from(u64::MAX)],
         CursorKind::Text => [Cursor::from("~"), Cursor::from("")],
+        CursorKind::Pair => [Cursor::from((u64::MAX, 1)), Cursor::from((0, 0))],
     };
     for cursor in absent.iter().chain([&Cursor::Start]) {
         assert!(test.log().find(cursor).expect("it reads").is_none(), "found at {cursor}");
@@ -149,7 +150,8 @@ pub fn the_count_is_of_the_events_behind_a_cursor<T: LogUnderTest>(test: T) {
     }
 }
 
-/// Numbers are ordered as numbers, text bytewise; large ones are no special case.
+/// Numbers are ordered as numbers, text bytewise, pairs by their first number and then by their
+/// second; large ones are no special case.
 pub fn cursors_of_choice_are_ordered_by_their_kind<T: LogUnderTest>(test: T) {
     let cursors: Vec<Cursor> = match test.log().cursor_kind() {
         CursorKind::Integer => [8, 9, 10, 99, 100, 1 << 40, i64::MAX as u64 - 1]
@@ -157,6 +159,10 @@ pub fn cursors_of_choice_are_ordered_by_their_kind<T: LogUnderTest>(test: T) {
             .map(Cursor::from)
             .collect(),
         CursorKind::Text => ["01J9ZK", "10", "9", "Z", "a", "a'b", "é", "日本"]
+            .into_iter()
+            .map(Cursor::from)
+            .collect(),
+        CursorKind::Pair => [(8, 100), (9, 10), (9, 1 << 40), (10, 9), (99, 1), (1 << 40, 1)]
             .into_iter()
             .map(Cursor::from)
             .collect(),

@@ -147,7 +147,7 @@ pub fn an_event_at_or_below_the_row_of_its_partition_is_fenced<T: StoreUnderTest
     other.commit(1, &[part("a", 2).guard(2)]).expect("the row is another reducer's");
 }
 
-/// `10` is above `9` when they are numbers, and below it when they are text.
+/// `10` is above `9` when they are numbers, also in a pair, and below it when they are text.
 pub fn the_guard_compares_cursors_by_their_kind<T: StoreUnderTest>(test: T) {
     let mut numbers = Owner::open(test.store(), "numbers");
     numbers.commit(Cursor::Start, &[part("a", 9)]).expect("it commits");
@@ -161,4 +161,10 @@ pub fn the_guard_compares_cursors_by_their_kind<T: StoreUnderTest>(test: T) {
     assert_eq!(texts.commit(Cursor::Start, &late), fenced("texts"), "\"10\" is below \"9\"");
     texts.commit(Cursor::Start, &[part("a", "a").guard("90")]).expect("\"90\" is above \"9\"");
     texts.commit(Cursor::Start, &[part("a", "é").guard("é")]).expect("\"é\" is above \"a\"");
+
+    let mut pairs = Owner::open_kind(test.store(), "pairs", CursorKind::Pair);
+    pairs.commit(Cursor::Start, &[part("a", (9, 500))]).expect("it commits");
+    pairs.commit(Cursor::Start, &[part("a", (10, 3)).guard((10, 0))]).expect("10.0 is above 9.500");
+    let late = [part("a", (20, 1)).guard((10, 2))];
+    assert_eq!(pairs.commit(Cursor::Start, &late), fenced("pairs"), "10.2 is below 10.3");
 }

@@ -88,6 +88,7 @@ pub fn a_log_of_another_kind_is_refused_and_nothing_is_changed<T: StoreUnderTest
     for (reducer, kind, cursor, other) in [
         ("numbers", CursorKind::Integer, Cursor::from(5), CursorKind::Text),
         ("texts", CursorKind::Text, Cursor::from("5"), CursorKind::Integer),
+        ("pairs", CursorKind::Pair, Cursor::from((5, 1)), CursorKind::Integer),
     ] {
         test.store().open(&Opening::new(reducer, 1, other)).expect("it has followed no log yet");
         let mut owner = Owner::open_kind(test.store(), reducer, kind);

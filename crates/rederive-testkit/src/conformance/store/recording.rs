@@ -82,14 +82,19 @@ pub fn a_partition_may_have_any_id<T: StoreUnderTest>(test: T) {
 }
 
 /// `10` is above `9` when they are numbers, and below it when they are text; the largest number and
-/// any text are no special cases.
+/// any text are no special cases, nor is any pair.
 pub fn cursors_are_stored_as_they_are_and_ordered_by_their_kind<T: StoreUnderTest>(test: T) {
     let numbers = [9, 10, 100, i64::MAX as u64, i64::MAX as u64 + 1, u64::MAX].map(Cursor::from);
     let long = "z".repeat(1000);
     let texts = ["", "10", "9", "A", "a", "a\0", "a'b", "é", "日本", &long].map(Cursor::from);
     let mut texts = texts.to_vec();
     texts.sort_unstable();
-    for (kind, cursors) in [(CursorKind::Integer, &numbers[..]), (CursorKind::Text, &texts)] {
+    let pairs = [(0, 0), (9, 10), (9, u64::MAX), (10, 9), (u64::MAX, u64::MAX)].map(Cursor::from);
+    for (kind, cursors) in [
+        (CursorKind::Integer, &numbers[..]),
+        (CursorKind::Text, &texts),
+        (CursorKind::Pair, &pairs),
+    ] {
         for (index, watermark) in cursors.iter().enumerate() {
             let reducer = format!("{kind} {index}");
             let mut owner = Owner::open_kind(test.store(), &reducer, kind);
