@@ -1,8 +1,7 @@
 //! Event types: a reducer is read, and shown, only those that it wants.
 
 use rederive::{
-    Await, Change, Cursor, EventTypes, MemoryLog, MemoryStore, Ops, Outcome, Partitions,
-    ReduceError, Reducer,
+    Await, Change, Cursor, EventTypes, MemoryLog, Ops, Outcome, Partitions, ReduceError, Reducer,
     core::{OnUndecodable, Undecodable},
 };
 
@@ -52,7 +51,7 @@ fn in_memory() -> World {
         Event::Opened { .. } => "Opened",
         _ => "other",
     });
-    World::new(AnyLog::new(log), AnyStore::new(MemoryStore::new()))
+    World::new(AnyLog::new(log), AnyStore::memory())
 }
 
 fn events() -> [Event; 4] {

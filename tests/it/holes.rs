@@ -3,7 +3,7 @@
 use std::{sync::Weak, time::Duration};
 
 use rederive::{
-    Await, Cursor, CursorKind, EventLog, LogError, MemoryLog, MemoryStore, Outcome, Timestamp,
+    Await, Cursor, CursorKind, EventLog, LogError, MemoryLog, Outcome, Timestamp,
     core::{ReadError, Slice, event_log::Wake},
 };
 
@@ -65,7 +65,7 @@ impl EventLog for Holes {
 }
 
 fn world() -> World {
-    World::new(AnyLog::new(Holes::default()), AnyStore::new(MemoryStore::new()))
+    World::new(AnyLog::new(Holes::default()), AnyStore::memory())
 }
 
 async fn outcome(handle: &rederive::Handle, request: Await) -> Outcome {

@@ -120,7 +120,7 @@ async fn a_wait_times_out_while_the_log_is_away_and_succeeds_later(world: World)
 #[actix_rt::test]
 async fn what_is_appended_while_a_read_returns_is_not_missed() {
     let log = Late::default();
-    let world = World::new(AnyLog::new(log.clone()), AnyStore::new(rederive::MemoryStore::new()));
+    let world = World::new(AnyLog::new(log.clone()), AnyStore::memory());
     let handle = world.start().await;
     for id in ["a", "b", "c"] {
         let gate = Gate::closed();

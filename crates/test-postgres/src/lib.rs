@@ -1,6 +1,7 @@
 //! A throwaway PostgreSQL cluster, and where tests find a server.
 //!
-//! - [`server_url`] is for a test that shares a server: it names the one of `cargo xtask`.
+//! - [`Database`] is for a test that shares a server: a database of its own on the one of `cargo xtask`,
+//!   which [`server_url`] names.
 //! - [`Cluster`] is for a test that stops, kills or fills its server: one of its own.
 //! - [`Proxy`] stands between a test and its server, and cuts connections at the worst moments.
 //!
@@ -12,6 +13,7 @@
 
 mod account;
 mod cluster;
+mod database;
 mod folder;
 mod keeper;
 mod port;
@@ -21,6 +23,7 @@ mod server;
 mod signal;
 
 pub use cluster::Cluster;
+pub use database::{Database, Execute};
 pub use programs::Programs;
 pub use proxy::{Moment, Proxy, Then};
 
