@@ -38,6 +38,8 @@ mod settings;
 mod sharing;
 mod stopping;
 mod supervised;
+mod undecodable;
+mod undecodable_skips;
 mod viewing;
 mod waiting;
 mod waiting_elsewhere;

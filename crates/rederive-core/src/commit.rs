@@ -68,4 +68,7 @@ pub struct Group {
     pub watermark: Cursor,
     /// The commits, each of a partition of its own.
     pub commits: Vec<PartitionCommit>,
+    /// The events without a known partition that are skipped, at or below `watermark`: they are
+    /// recorded in the transaction that stores it.
+    pub skips: Vec<Arc<Skip>>,
 }

@@ -37,7 +37,7 @@ pub trait Engine: Send + Sync + 'static {
     /// As [`Reducer::event_types`].
     fn event_types(&self) -> EventTypes;
 
-    /// As [`Reducer::on_undecodable`].
+    /// As [`Reducer::on_undecodable`]. May panic.
     fn on_undecodable(&self, event: &Undecodable) -> OnUndecodable;
 
     /// As [`Reducer::partition`].
@@ -85,6 +85,9 @@ pub trait PartitionEngine<E>: Send {
         failure: &Failure,
         attempt: u32,
     ) -> Result<OnFailure, String>;
+
+    /// As [`Reducer::on_undecodable`]; [`OnUndecodable::Block`] if the user's code panicked.
+    fn on_undecodable(&self, event: &Undecodable) -> OnUndecodable;
 
     /// The last reduction is in the store.
     fn committed(&mut self) {}
@@ -167,5 +170,9 @@ impl<E: Send + Sync + 'static> PartitionEngine<E> for Stateless<E> {
     ) -> Result<OnFailure, String> {
         catch_unwind(AssertUnwindSafe(|| self.reducer.on_failure(event, failure, attempt)))
             .map_err(|payload| panic_message(&*payload))
+    }
+
+    fn on_undecodable(&self, event: &Undecodable) -> OnUndecodable {
+        catch_unwind(AssertUnwindSafe(|| self.reducer.on_undecodable(event))).unwrap_or_default()
     }
 }

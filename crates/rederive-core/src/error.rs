@@ -52,9 +52,20 @@ pub enum FailureKind {
     Rejected,
     /// The stored state of a fold cannot be used, so that no event can be folded into it.
     State,
+    /// The event could not be decoded.
+    Undecodable,
 }
 
 impl FailureKind {
+    /// Every kind.
+    pub const ALL: [FailureKind; 5] = [
+        FailureKind::Reduce,
+        FailureKind::Panic,
+        FailureKind::Rejected,
+        FailureKind::State,
+        FailureKind::Undecodable,
+    ];
+
     /// The kind as it is stored.
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -62,6 +73,7 @@ impl FailureKind {
             FailureKind::Panic => "panic",
             FailureKind::Rejected => "rejected",
             FailureKind::State => "state",
+            FailureKind::Undecodable => "undecodable",
         }
     }
 
@@ -71,14 +83,13 @@ impl FailureKind {
             FailureKind::Panic => "made the reducer panic",
             FailureKind::Rejected => "was rejected by the store",
             FailureKind::State => "could not be folded",
+            FailureKind::Undecodable => "cannot be decoded",
         }
     }
 
     /// Reads what [`as_str`](Self::as_str) wrote.
     pub fn parse(stored: &str) -> Option<Self> {
-        [FailureKind::Reduce, FailureKind::Panic, FailureKind::Rejected, FailureKind::State]
-            .into_iter()
-            .find(|kind| kind.as_str() == stored)
+        Self::ALL.into_iter().find(|kind| kind.as_str() == stored)
     }
 }
 
@@ -151,7 +162,8 @@ pub struct Skip {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum SkippedBy {
-    /// [`Reducer::on_failure`](crate::Reducer::on_failure).
+    /// [`Reducer::on_failure`](crate::Reducer::on_failure) or
+    /// [`Reducer::on_undecodable`](crate::Reducer::on_undecodable).
     Policy,
     /// Somebody who looked at the halted partition.
     Operator,
@@ -234,8 +246,7 @@ mod tests {
 
     #[test]
     fn a_failure_kind_reads_back_as_itself() {
-        use FailureKind::{Panic, Reduce, Rejected, State};
-        for kind in [Reduce, Panic, Rejected, State] {
+        for kind in FailureKind::ALL {
             assert_eq!(FailureKind::parse(kind.as_str()), Some(kind));
         }
         assert_eq!(FailureKind::parse("bored"), None);

@@ -125,7 +125,7 @@ pub struct Slice<E> {
     pub at_head: bool,
 }
 
-/// One event of a slice, with its index among its kind.
+/// One event of a slice, with the index by which [`Slice::entry`] finds it.
 #[derive(Debug)]
 pub enum Entry<'s, E> {
     /// In [`Slice::events`].
@@ -134,9 +134,15 @@ pub enum Entry<'s, E> {
     Undecodable(usize, &'s Undecodable),
 }
 
-impl<E> Entry<'_, E> {
+impl<'s, E> Entry<'s, E> {
+    /// By which [`Slice::entry`] finds it.
+    pub fn index(&self) -> usize {
+        let (Entry::Event(index, _) | Entry::Undecodable(index, _)) = self;
+        *index
+    }
+
     /// Where it stands.
-    pub fn cursor(&self) -> &Cursor {
+    pub fn cursor(&self) -> &'s Cursor {
         match self {
             Entry::Event(_, event) => &event.cursor,
             Entry::Undecodable(_, event) => &event.cursor,
@@ -165,8 +171,17 @@ impl<E> Slice<E> {
                 return Some(Entry::Event(event - 1, decoded));
             }
             broken += 1;
-            next.1.map(|undecodable| Entry::Undecodable(broken - 1, undecodable))
+            next.1.map(|other| Entry::Undecodable(self.events.len() + broken - 1, other))
         })
+    }
+
+    /// The entry of this index: those that could be decoded come first, all others behind them.
+    pub fn entry(&self, index: usize) -> Option<Entry<'_, E>> {
+        if let Some(event) = self.events.get(index) {
+            return Some(Entry::Event(index, event));
+        }
+        let broken = self.undecodable.get(index - self.events.len())?;
+        Some(Entry::Undecodable(index, broken))
     }
 
     /// What stands at exactly this cursor.
@@ -175,7 +190,8 @@ impl<E> Slice<E> {
             return Some(Entry::Event(index, &self.events[index]));
         }
         let found = self.undecodable.binary_search_by(|event| event.cursor.cmp(cursor));
-        found.ok().map(|index| Entry::Undecodable(index, &self.undecodable[index]))
+        let entry = |index| Entry::Undecodable(self.events.len() + index, &self.undecodable[index]);
+        found.ok().map(entry)
     }
 }
 

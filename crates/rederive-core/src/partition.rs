@@ -106,6 +106,15 @@ impl Partitions {
         Partitions::Many(ids.into_iter().map(Into::into).collect())
     }
 
+    /// True when there is no partition among them.
+    pub fn is_none(&self) -> bool {
+        match self {
+            Partitions::None => true,
+            Partitions::One(_) => false,
+            Partitions::Many(ids) => ids.is_empty(),
+        }
+    }
+
     /// Calls `visit` once for each distinct partition, in the order given.
     pub fn for_each_distinct(self, mut visit: impl FnMut(PartitionId)) {
         match self {

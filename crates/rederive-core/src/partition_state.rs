@@ -8,8 +8,9 @@ use buffer::{Batch, Buffer, settles_of};
 pub use buffer::{Delivery, Settles};
 
 use crate::{
-    Cursor, Failure, Halt, OnFailure, PartitionCommit, PartitionEngine, PartitionId, Reduction,
-    Rejection, Repair, Skip, SkippedBy, Step, StoredRow, Timestamp, Value,
+    Cursor, Entry, Failure, FailureKind, Halt, OnFailure, OnUndecodable, PartitionCommit,
+    PartitionEngine, PartitionId, Recorded, Reduction, Rejection, Repair, Skip, SkippedBy, Step,
+    StoredRow, Timestamp, Undecodable, Value,
 };
 
 mod buffer;
@@ -93,6 +94,14 @@ enum Decision {
     Halt(Halt),
     Pause,
     Skip(Skip),
+}
+
+/// What the events that are reduced together end before.
+enum EndsBefore<'b> {
+    Nothing,
+    /// The event that is to be skipped.
+    Skip,
+    Undecodable(&'b Undecodable),
 }
 
 impl<E: Send + Sync + 'static> PartitionState<E> {
@@ -193,16 +202,24 @@ impl<E: Send + Sync + 'static> PartitionState<E> {
         if self.halt.is_some() {
             return Next::Settled(settles_of(&batch));
         }
-        let (reduction, met_skip) = self.reduce(&batch);
+        let (reduction, ends_before) = self.reduce(&batch);
         let Reduction { ops, mut steps, failure } = reduction;
-        let stopped = met_skip || failure.is_some();
         let (mut halt, mut skip) = (None, None);
-        match failure.map(|failure| self.decide(&batch, failure, &now)) {
+        let (decision, stopped) = match (failure, ends_before) {
+            (Some(failure), _) => (Some(self.decide(&batch, failure, &now)), true),
+            (None, EndsBefore::Undecodable(event)) => {
+                (Some(self.decide_undecodable(event, &now)), true)
+            }
+            (None, EndsBefore::Skip) => {
+                skip = self.skipping.take();
+                (None, true)
+            }
+            (None, EndsBefore::Nothing) => (None, false),
+        };
+        match decision {
             Some(Decision::Halt(it)) => halt = Some(it),
             Some(Decision::Skip(it)) => skip = Some(Arc::new(it)),
-            Some(Decision::Pause) => {}
-            None if met_skip => skip = self.skipping.take(),
-            None => {}
+            Some(Decision::Pause) | None => {}
         }
         if let Some(skip) = &skip {
             steps.push(Step::of(&skip.cursor, ops.len()));
@@ -338,27 +355,29 @@ impl<E: Send + Sync + 'static> PartitionState<E> {
         self.cursor = cursor;
     }
 
-    /// Reduces the new events of the batch, until one fails. The second answer is true when they end
-    /// before one that is to be skipped.
-    fn reduce(&mut self, batch: &Batch<E>) -> (Reduction, bool) {
+    /// Reduces the new events of the batch, until one fails or cannot be reduced at all.
+    fn reduce<'b>(&mut self, batch: &'b Batch<E>) -> (Reduction, EndsBefore<'b>) {
         let skip_at = self.skipping.as_ref().map(|skip| &skip.cursor);
         let mut last = &self.cursor;
-        let mut met_skip = false;
-        let events = batch.iter().flat_map(Delivery::recorded);
-        let new: SmallVec<[_; 8]> = events
-            .filter(|event| {
-                let is_new = event.cursor > *last;
-                if is_new {
-                    last = &event.cursor;
+        let mut new: SmallVec<[&Recorded<E>; 8]> = SmallVec::new();
+        let mut ends_before = EndsBefore::Nothing;
+        for entry in batch.iter().flat_map(Delivery::entries) {
+            let cursor = entry.cursor();
+            if *cursor <= *last {
+                continue;
+            }
+            last = cursor;
+            match entry {
+                _ if skip_at == Some(cursor) => ends_before = EndsBefore::Skip,
+                Entry::Undecodable(_, event) => ends_before = EndsBefore::Undecodable(event),
+                Entry::Event(_, event) => {
+                    new.push(event);
+                    continue;
                 }
-                is_new
-            })
-            .take_while(|event| {
-                met_skip = skip_at == Some(&event.cursor);
-                !met_skip
-            })
-            .collect();
-        (self.engine.reduce(&self.partition, &new), met_skip)
+            }
+            break;
+        }
+        (self.engine.reduce(&self.partition, &new), ends_before)
     }
 
     /// Has the reducer decide what becomes of an event that failed.
@@ -369,8 +388,10 @@ impl<E: Send + Sync + 'static> PartitionState<E> {
         now: &impl Fn() -> Timestamp,
     ) -> Decision {
         let attempts = self.attempts_at(&failure.cursor).saturating_add(1);
-        let mut events = batch.iter().flat_map(Delivery::recorded);
-        let event = events.find(|event| event.cursor == failure.cursor);
+        let event = batch.iter().flat_map(Delivery::entries).find_map(|entry| match entry {
+            Entry::Event(_, event) if event.cursor == failure.cursor => Some(event),
+            _ => None,
+        });
         let wish = event
             .map_or(Ok(OnFailure::Halt), |event| self.engine.on_failure(event, &failure, attempts));
         let wish = wish.unwrap_or_else(|panic| {
@@ -390,6 +411,20 @@ impl<E: Send + Sync + 'static> PartitionState<E> {
                 self.backoff = Some(Backoff { failure, attempts, delay, number: self.pauses });
                 Decision::Pause
             }
+        }
+    }
+
+    /// Has the reducer decide what becomes of an event that cannot be decoded, and that it has said
+    /// is ours.
+    fn decide_undecodable(&self, event: &Undecodable, now: &impl Fn() -> Timestamp) -> Decision {
+        let attempts = self.attempts_at(&event.cursor).saturating_add(1);
+        let (cursor, message) = (event.cursor.clone(), event.message.clone());
+        let failure = Failure { cursor, kind: FailureKind::Undecodable, message };
+        match self.engine.on_undecodable(event) {
+            OnUndecodable::Skip(_) => {
+                Decision::Skip(Skip::new(failure, attempts, now(), SkippedBy::Policy))
+            }
+            _ => Decision::Halt(Halt::new(failure, attempts, now())),
         }
     }
 

@@ -88,17 +88,19 @@ pub trait Reducer: Send + Sync + 'static {
     }
 
     /// Decides what becomes of an event that cannot be decoded, from what is known of it. A panic
-    /// here counts as [`OnUndecodable::Block`].
+    /// here counts as [`OnUndecodable::Block`]. Like [`partition`](Self::partition), it gives the same
+    /// answer for the same event each time.
     ///
     /// ```
     /// # use rederive_core::{OnUndecodable, Undecodable};
     /// # struct Accounts;
     /// # impl Accounts {
-    /// // Within `impl Reducer for Accounts`, whose log has other streams than those of accounts:
+    /// // Within `impl Reducer for Accounts`, whose log has a stream for each account, and others:
     /// fn on_undecodable(&self, event: &Undecodable) -> OnUndecodable {
-    ///     match &event.stream {
-    ///         Some(stream) if !stream.starts_with("account-") => OnUndecodable::Ignore,
-    ///         _ => OnUndecodable::Block,
+    ///     match event.stream.as_deref().map(|stream| stream.strip_prefix("account-")) {
+    ///         Some(Some(account)) => OnUndecodable::Halt(account.into()),
+    ///         Some(None) => OnUndecodable::Ignore,
+    ///         None => OnUndecodable::Block,
     ///     }
     /// }
     /// # }

@@ -214,10 +214,11 @@ impl Settlement {
     fn write(&self, span: &Span) -> ReducerWrite<'_> {
         let state = &self.groups[span.group];
         let group = &state.group;
-        // Only with all commits of a group can its watermark move.
-        let watermark = match span.part {
-            Part::Whole => &group.watermark,
-            Part::Commits(_) | Part::Steps { .. } => &state.stored,
+        // Only with all commits of a group can its watermark move, and only with the watermark are
+        // events passed that no partition is known of.
+        let (watermark, skips) = match span.part {
+            Part::Whole => (&group.watermark, &group.skips[..]),
+            Part::Commits(_) | Part::Steps { .. } => (&state.stored, &[][..]),
         };
         let whole = |commit: usize| (commit, 0..group.commits[commit].steps.len());
         let parts: Vec<_> = match &span.part {
@@ -252,7 +253,13 @@ impl Settlement {
                 }
             })
             .collect();
-        ReducerWrite { reducer: &group.reducer, revision: state.revision, watermark, partitions }
+        ReducerWrite {
+            reducer: &group.reducer,
+            revision: state.revision,
+            watermark,
+            partitions,
+            skips: skips.iter().map(|skip| &**skip).collect(),
+        }
     }
 
     fn committed(&mut self) {

@@ -252,6 +252,9 @@ pub struct ReducerWrite<'g> {
     pub watermark: &'g Cursor,
     /// The partitions to change.
     pub partitions: Vec<PartitionWrite<'g>>,
+    /// The events that the reducer passes by with this write and of which no partition is known, to
+    /// be recorded.
+    pub skips: Vec<&'g Skip>,
 }
 
 /// What [`Writer::commit`] writes for one partition.

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use crate::{Cursor, Timestamp};
+use crate::{Cursor, Partitions, Timestamp};
 
 /// An event whose stored form could not be turned into the log's event type.
 ///
@@ -48,4 +48,15 @@ pub enum OnUndecodable {
     /// The event does not concern the reducer, as it can tell from what is known of it: it is passed
     /// like an event without partitions, and nothing is recorded.
     Ignore,
+    /// The event is passed by, and that is recorded in the transaction that passes it: as a skip of
+    /// each of these partitions or, where they are [`Partitions::None`], of the reducer as a whole.
+    /// Who waits for it is told so. It cannot be made up for other than by a rebuild.
+    Skip(Partitions),
+    /// These partitions halt just before the event, and hold what comes after it; others go on. Once
+    /// it can be decoded, `retry` reads it again; `skip` passes it by.
+    ///
+    /// They must be those that [`Reducer::partition`](crate::Reducer::partition) will name when it can
+    /// be decoded: any other will have passed it. Without a partition it counts as
+    /// [`Block`](Self::Block), as nothing would remember the event.
+    Halt(Partitions),
 }

@@ -166,7 +166,8 @@ impl<'f, E: Send + Sync + 'static, S: Store> Follower<'f, E, S> {
             .unzip();
         let (reducer, revision) = (Arc::clone(&self.name), self.revision);
         let stored = self.stored.clone();
-        let group = Group { reducer, revision, stored, watermark, commits };
+        let skips = Vec::new();
+        let group = Group { reducer, revision, stored, watermark, commits, skips };
         let mut settlement = Settlement::new(vec![group]);
         let mut writer = self.store.writer().map_err(|error| Crash(error.to_string()))?;
         if let Progress::Retry { error, .. } = settlement.run(&mut *writer) {

@@ -123,7 +123,13 @@ impl Fold {
             reset: false,
         };
         let watermark = &event.cursor;
-        let write = ReducerWrite { reducer: NAME, revision, watermark, partitions: vec![write] };
+        let write = ReducerWrite {
+            reducer: NAME,
+            revision,
+            watermark,
+            partitions: vec![write],
+            skips: vec![],
+        };
         match self.store.commit(&[write]) {
             Ok(()) => {
                 self.applied.entry(partition.clone()).or_default().push(event.cursor.clone());

@@ -33,10 +33,10 @@ pub use rederive_core::{
     Begin, Blocked, Change, ColumnKind, Cursor, CursorKind, CustomOp, Deliver, DeliverError,
     DeliveryFailure, DeliverySettings, Due, EffectKey, EffectRecord, Effects, EventLog, EventTypes,
     Failure, FailureKind, FnLog, Fold, Folded, Halt, Json, JsonState, Key, LogCursor, LogError,
-    LogRow, MemoryLog, MemoryStore, Notice, Notifier, Observer, OnFailure, Op, Ops, OutboxCounts,
-    OwnedTable, Parked, PartitionId, PartitionRecord, Partitions, Recorded, ReduceError, Reducer,
-    Row, RowFn, RowOp, Skip, SkipRecord, SkippedBy, StateError, StateForm, StateRecord, States,
-    Store, StoreError, Table, Timestamp, Value, WhereOp,
+    LogRow, MemoryLog, MemoryStore, Notice, Notifier, Observer, OnFailure, OnUndecodable, Op, Ops,
+    OutboxCounts, OwnedTable, Parked, PartitionId, PartitionRecord, Partitions, Recorded,
+    ReduceError, Reducer, Row, RowFn, RowOp, Skip, SkipRecord, SkippedBy, StateError, StateForm,
+    StateRecord, States, Store, StoreError, Table, Timestamp, Undecodable, Value, WhereOp,
 };
 #[doc(inline)]
 pub use rederive_diesel as diesel;

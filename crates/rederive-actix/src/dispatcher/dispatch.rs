@@ -8,11 +8,11 @@ use std::{
 
 use actix::{Actor, Addr, AsyncContext, Context, Handler};
 use rederive_core::{
-    Blocked, Cursor, Delivery, Entry, EventTypes, Notice, OnUndecodable, PartitionId, Partitions,
-    Recorded, Slice, Undecodable, error::panic_message,
+    Blocked, Cursor, Delivery, EventTypes, Notice, PartitionId, Partitions, Recorded, Slice,
+    error::panic_message,
 };
 
-use super::{Dispatcher, Links, Phase, flow::Dispatched, load::Loads};
+use super::{Dispatcher, Links, Phase, flow::Dispatched, load::Loads, undecodable::Fate};
 use crate::{
     message::{Deliver, Fetched, Passivate},
     partition_dispatcher::{Begin, PartitionDispatcher},
@@ -58,37 +58,24 @@ impl<E: Send + Sync + 'static> Dispatcher<E> {
         let mut deliveries = 0;
         let (links, loads, watermark) =
             (&self.links, &mut self.loads, self.flow.watermark.cursor());
-        let from = slice.events.partition_point(|event| event.cursor <= self.flow.position);
-        let mut to = from;
-        let mut before = &self.flow.position;
-        for entry in slice.entries(&self.flow.position) {
-            if let Entry::Undecodable(_, event) = entry
-                && links.ignores(event)
-            {
-                before = &event.cursor;
-                continue;
-            }
-            let routed = match entry {
-                Entry::Event(index, event) => match links.partitions_of(event) {
-                    Ok(partitions) => Ok((index, &event.cursor, partitions)),
-                    Err(message) => {
-                        let cursor = event.cursor.clone();
-                        Err(Blocked::PartitionPanicked { cursor, message })
-                    }
-                },
-                Entry::Undecodable(_, event) => Err(Blocked::Undecodable(event.clone())),
-            };
-            let (index, cursor, partitions) = match routed {
-                Ok(routed) => routed,
-                Err(reason) => {
+        let after = self.flow.position.clone();
+        let (mut before, mut events) = (&after, 0);
+        for entry in slice.entries(&after) {
+            let partitions = match links.fate_of(&entry) {
+                Fate::To(partitions) => partitions,
+                Fate::Skipped(event) => {
+                    self.passing.push(event);
+                    Partitions::None
+                }
+                Fate::Blocked(reason) => {
                     end = before.clone();
                     blocked = Some(reason);
                     break;
                 }
             };
-            before = cursor;
-            to = index + 1;
-            let index = u32::try_from(index).unwrap_or(u32::MAX);
+            before = entry.cursor();
+            events += 1;
+            let index = u32::try_from(entry.index()).unwrap_or(u32::MAX);
             partitions.for_each_distinct(|partition| {
                 if let Some(route) = self.routes.get_mut(&partition) {
                     if route.batch.is_empty() {
@@ -112,7 +99,7 @@ impl<E: Send + Sync + 'static> Dispatcher<E> {
         }
         if end > self.flow.position || deliveries > 0 {
             self.caught_up &= deliveries == 0;
-            let dispatched = Dispatched { slice: Arc::clone(slice), events: from..to };
+            let dispatched = Dispatched { slice: Arc::clone(slice), after, events };
             let number = self.flow.track(dispatched, end, deliveries);
             for partition in touched {
                 if let Some(route) = self.routes.get_mut(&partition) {
@@ -160,13 +147,6 @@ impl<E: Send + Sync + 'static> Dispatcher<E> {
 }
 
 impl<E: Send + Sync + 'static> Links<E> {
-    /// Whether an event that cannot be decoded does not concern the reducer.
-    pub(super) fn ignores(&self, event: &Undecodable) -> bool {
-        let ask = AssertUnwindSafe(|| self.engine.on_undecodable(event));
-        !self.types.admits(event.event_type.as_deref())
-            || matches!(catch_unwind(ask), Ok(OnUndecodable::Ignore))
-    }
-
     /// The partitions of an event; none if it is of a type that does not concern the reducer, however
     /// it came to be read.
     ///

@@ -1,6 +1,6 @@
 //! [`Flow`]: how far a reducer has read and settled its log, and whether it may read on.
 
-use std::{collections::BTreeMap, ops::Range, sync::Arc, time::Instant};
+use std::{collections::BTreeMap, sync::Arc, time::Instant};
 
 use rederive_core::{Cursor, Entry, Settles, Slice, Timestamp, Watermark};
 
@@ -32,7 +32,20 @@ pub(super) struct Flow<E> {
 /// to, as slices are shared, and we may have stopped before an event in it.
 pub(super) struct Dispatched<E> {
     pub(super) slice: Arc<Slice<E>>,
-    pub(super) events: Range<usize>,
+    pub(super) after: Cursor,
+    /// How many.
+    pub(super) events: usize,
+}
+
+impl<E> Dispatched<E> {
+    pub(super) fn entries(&self) -> impl Iterator<Item = Entry<'_, E>> {
+        self.slice.entries(&self.after).take(self.events)
+    }
+
+    /// How many events it keeps in memory.
+    fn pinned(&self) -> usize {
+        self.slice.events.len() + self.slice.undecodable.len()
+    }
 }
 
 impl<E> Flow<E> {
@@ -80,15 +93,15 @@ impl<E> Flow<E> {
     ) -> u64 {
         self.position = end.clone();
         let number = self.watermark.track(end, deliveries);
-        let events = dispatched.events.len() as u64;
+        let events = dispatched.events as u64;
         self.read += events;
         if deliveries > 0 {
             self.unsettled += deliveries;
-            self.pinned += dispatched.slice.events.len();
+            self.pinned += dispatched.pinned();
             self.unfinished += events;
             self.slices.insert(number, dispatched);
         } else {
-            self.rate.count(dispatched.events.len(), Instant::now());
+            self.rate.count(dispatched.events, Instant::now());
         }
         number
     }
@@ -100,9 +113,9 @@ impl<E> Flow<E> {
             if self.watermark.settle(*number, *count)
                 && let Some(dispatched) = self.slices.remove(number)
             {
-                self.pinned = self.pinned.saturating_sub(dispatched.slice.events.len());
-                self.rate.count(dispatched.events.len(), Instant::now());
-                self.unfinished -= dispatched.events.len() as u64;
+                self.pinned = self.pinned.saturating_sub(dispatched.pinned());
+                self.rate.count(dispatched.events, Instant::now());
+                self.unfinished -= dispatched.events as u64;
             }
         }
     }

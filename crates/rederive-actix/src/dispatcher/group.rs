@@ -6,6 +6,8 @@ use rederive_core::{
     Cursor, Group, Halt, PartitionCommit, PartitionId, Repair, Revision, Settles, Skip, Watermark,
 };
 
+use super::undecodable::Passing;
+
 /// Collects commits while a group is under way, so that the next group holds all of them.
 #[derive(Default)]
 pub(super) struct Grouping {
@@ -29,6 +31,15 @@ pub(super) struct UnderWay {
     pub(super) skip: Option<Arc<Skip>>,
     pub(super) repair: Repair,
     pub(super) settles: Settles,
+}
+
+/// Where the reducer stands that a group is of.
+pub(super) struct Stands<'d> {
+    pub(super) reducer: &'d Arc<str>,
+    pub(super) revision: Revision,
+    pub(super) stored: &'d Cursor,
+    pub(super) watermark: &'d Watermark,
+    pub(super) passing: &'d Passing,
 }
 
 impl Grouping {
@@ -60,10 +71,7 @@ impl Grouping {
     /// one only if `even_empty`: to store the watermark.
     pub(super) fn next(
         &mut self,
-        reducer: &Arc<str>,
-        revision: Revision,
-        stored: &Cursor,
-        watermark: &Watermark,
+        of: &Stands<'_>,
         limit: usize,
         even_empty: bool,
     ) -> Option<Group> {
@@ -97,12 +105,14 @@ impl Grouping {
             commits.push(commit);
         }
         self.under_way = Some(under_way);
+        let watermark = of.watermark.with(&settles);
         Some(Group {
-            reducer: Arc::clone(reducer),
-            revision,
-            stored: stored.clone(),
-            watermark: watermark.with(&settles),
+            reducer: Arc::clone(of.reducer),
+            revision: of.revision,
+            stored: of.stored.clone(),
             commits,
+            skips: of.passing.up_to(&watermark),
+            watermark,
         })
     }
 

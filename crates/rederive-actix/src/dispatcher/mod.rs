@@ -15,6 +15,7 @@ mod route;
 mod seen;
 mod settle;
 mod status;
+mod undecodable;
 mod wait;
 
 use std::{sync::Arc, time::Duration};
@@ -59,6 +60,7 @@ pub(crate) struct Dispatcher<E: Send + Sync + 'static> {
     grouping: Grouping,
     repairs: repair::Repairs<Addr<PartitionDispatcher<E>>>,
     loads: load::Loads,
+    passing: undecodable::Passing,
     flush_scheduled: bool,
     /// Whether an operator has paused the reducer.
     paused: bool,
@@ -129,6 +131,7 @@ impl<E: Send + Sync + 'static> Dispatcher<E> {
             grouping: Grouping::default(),
             repairs: repair::Repairs::default(),
             loads: load::Loads::default(),
+            passing: undecodable::Passing::default(),
             flush_scheduled: false,
             paused: false,
             skips: false,
@@ -192,7 +195,9 @@ impl<E: Send + Sync + 'static> Dispatcher<E> {
 
     /// Reads on if there is something to read and room for it.
     fn read_on(&mut self, ctx: &Context<Self>) {
-        if matches!(self.phase, Phase::Running) && !self.paused && self.flow.wants_more() {
+        let has_room = self.passing.len() < self.links.sizes.window;
+        let may_read = matches!(self.phase, Phase::Running) && !self.paused && has_room;
+        if may_read && self.flow.wants_more() {
             self.flow.fetching = true;
             // Whatever is appended from now on is either read or announced.
             self.flow.at_head = true;
@@ -244,6 +249,7 @@ impl<E: Send + Sync + 'static> Dispatcher<E> {
         self.links.rebuild.give_up(&RebuildError::Fenced);
         self.grouping = Grouping::default();
         self.loads = load::Loads::default();
+        self.passing.give_up(&Outcome::Fenced);
         self.repairs.clear();
         self.routes.clear();
         self.courier.abort();

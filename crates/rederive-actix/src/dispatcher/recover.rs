@@ -5,7 +5,7 @@ use std::{collections::HashSet, sync::Arc};
 use actix::{Context, Handler};
 use rederive_core::{Delivery, Notice, PartitionId, Settles};
 
-use super::{Dispatcher, flow::Dispatched};
+use super::Dispatcher;
 use crate::{
     message::{Deliver, PartitionEnded, Recover, Reset},
     partition_dispatcher::Begin,
@@ -60,21 +60,14 @@ impl<E: Send + Sync + 'static> Dispatcher<E> {
         // neither: it is settled.
         let mut settled = Settles::new();
         for (number, unsettled) in route.unsettled.clone() {
-            let Some(Dispatched { slice, events: range }) = self.flow.dispatched(number) else {
-                continue;
-            };
+            let Some(dispatched) = self.flow.dispatched(number) else { continue };
             let mut events = smallvec::SmallVec::new();
-            for index in range.clone() {
-                let event = &slice.events[index];
-                if halted || event.cursor <= route.cursor {
+            for entry in dispatched.entries() {
+                if halted || *entry.cursor() <= route.cursor {
                     continue;
                 }
-                let mut mine = false;
-                if let Ok(partitions) = self.links.partitions_of(event) {
-                    partitions.for_each_distinct(|id| mine |= id == *partition);
-                }
-                if mine {
-                    events.push(u32::try_from(index).unwrap_or(u32::MAX));
+                if self.links.fate_of(&entry).is_to(partition) {
+                    events.push(u32::try_from(entry.index()).unwrap_or(u32::MAX));
                 }
             }
             let again = events.len().min(unsettled);
@@ -82,7 +75,7 @@ impl<E: Send + Sync + 'static> Dispatcher<E> {
                 settled.push((number, unsettled - again));
             }
             if again > 0 {
-                let slice = Arc::clone(slice);
+                let slice = Arc::clone(&dispatched.slice);
                 route.addr.do_send(Deliver(Delivery { slice, number, events }));
             }
         }

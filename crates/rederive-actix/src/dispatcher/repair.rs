@@ -16,7 +16,7 @@ use rederive_core::{
 use smallvec::SmallVec;
 use tokio::sync::oneshot;
 
-use super::{Dispatcher, Phase, group::UnderWay};
+use super::{Dispatcher, Phase, group::UnderWay, undecodable::Fate};
 use crate::{
     message::{Answer, Deliver, Fetch, Passivate, Recover, RepairPartition},
     partition_dispatcher::{Begin, now},
@@ -57,6 +57,8 @@ struct Going<A> {
     position: Cursor,
     /// How many events have been delivered and are not settled.
     unsettled: usize,
+    /// The event that it is to pass by.
+    skip: Option<Cursor>,
     replies: Vec<Reply>,
 }
 
@@ -179,13 +181,13 @@ impl<E: Send + Sync + 'static> Dispatcher<E> {
                 tell(replies, &Err(RepairError::Elsewhere(halt)));
                 continue;
             }
-            let skip = skip.map(|_| Arc::new(Skip::of_halt(&halt, now())));
+            let named = skip.as_ref().map(|_| Arc::new(Skip::of_halt(&halt, now())));
             let generation = self.routes.next_generation();
-            let (id, begin) = (partition.clone(), Begin::Repair(halt, skip));
+            let (id, begin) = (partition.clone(), Begin::Repair(halt, named));
             let addr =
                 self.links.start(ctx, &mut self.loads, id, generation, cursor.clone(), begin);
             let position = cursor.clone();
-            let going = Going { addr, generation, cursor, position, unsettled: 0, replies };
+            let going = Going { addr, generation, cursor, position, unsettled: 0, skip, replies };
             self.repairs.going.insert(partition.clone(), going);
             self.read_held(&partition, ctx);
         }
@@ -228,36 +230,38 @@ impl<E: Send + Sync + 'static> Dispatcher<E> {
     ) {
         let Some(going) = self.repairs.going.get_mut(partition) else { return };
         let read_on = slice.end > going.position;
-        let broken = slice.undecodable.iter().find(|event| {
-            event.cursor > going.position
-                && event.cursor <= self.flow.position
-                && !self.links.ignores(event)
-        });
         let mut events: SmallVec<[u32; 4]> = SmallVec::new();
-        let from = slice.events.partition_point(|event| event.cursor <= going.position);
-        let to = slice.events.partition_point(|event| {
-            event.cursor <= self.flow.position
-                && broken.is_none_or(|broken| event.cursor < broken.cursor)
-        });
-        for index in from..to {
-            let mut mine = false;
-            if let Ok(partitions) = self.links.partitions_of(&slice.events[index]) {
-                partitions.for_each_distinct(|id| mine |= id == *partition);
+        let mut broken = None;
+        // What was looked at before the event that cannot be passed.
+        let mut end = &going.position;
+        for entry in slice.entries(&going.position) {
+            let cursor = entry.cursor();
+            if *cursor > self.flow.position {
+                break;
             }
-            if mine {
-                events.push(u32::try_from(index).unwrap_or(u32::MAX));
+            let is_named = going.skip.as_ref() == Some(cursor);
+            match self.links.fate_of(&entry) {
+                Fate::Blocked(Blocked::Undecodable(event)) if !is_named => {
+                    broken = Some(event);
+                    break;
+                }
+                fate if is_named || fate.is_to(partition) => {
+                    events.push(u32::try_from(entry.index()).unwrap_or(u32::MAX));
+                }
+                _ => {}
             }
+            end = cursor;
         }
-        if let (Some(undecodable), true) = (broken, events.is_empty()) {
+        if let (Some(undecodable), true) = (&broken, events.is_empty()) {
             let error = Err(RepairError::Undecodable(undecodable.clone()));
             self.end_repair(partition, &error);
             return;
         }
         // A log that has nothing more has nothing that is held.
-        let end = match (broken, to.checked_sub(1)) {
-            (Some(_), Some(last)) => &slice.events[last].cursor,
-            _ if read_on => &slice.end,
-            _ => &self.flow.position,
+        let end = match broken {
+            Some(_) => end,
+            None if read_on => &slice.end,
+            None => &self.flow.position,
         };
         going.position = end.min(&self.flow.position).clone();
         if events.is_empty() {

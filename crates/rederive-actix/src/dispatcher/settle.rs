@@ -5,7 +5,10 @@ use std::{sync::Arc, time::Instant};
 use actix::{AsyncContext, Context, Handler};
 use rederive_core::{Next, Notice, PartitionCommit, PartitionId, Repair, Settled, Settles};
 
-use super::{Dispatcher, Phase, group::UnderWay};
+use super::{
+    Dispatcher, Phase,
+    group::{Stands, UnderWay},
+};
 use crate::{
     message::{Answer, Commit, Committed, Reduced, Retrying},
     waiter::Outcome,
@@ -115,14 +118,14 @@ impl<E: Send + Sync + 'static> Dispatcher<E> {
     }
 
     fn send_group(&mut self, even_empty: bool, ctx: &Context<Self>) {
-        let group = self.grouping.next(
-            &self.links.name,
-            self.revision,
-            &self.stored,
-            &self.flow.watermark,
-            self.links.sizes.group,
-            even_empty,
-        );
+        let stands = Stands {
+            reducer: &self.links.name,
+            revision: self.revision,
+            stored: &self.stored,
+            watermark: &self.flow.watermark,
+            passing: &self.passing,
+        };
+        let group = self.grouping.next(&stands, self.links.sizes.group, even_empty);
         if let Some(group) = group {
             self.links.persistence.do_send(Commit { group, reply: ctx.address().recipient() });
         }
@@ -142,6 +145,7 @@ impl<E: Send + Sync + 'static> Dispatcher<E> {
     fn answer(&mut self, commits: Vec<UnderWay>, settled: Settled, ctx: &Context<Self>) {
         self.revision = settled.revision;
         self.stored = settled.stored;
+        self.tell_passed();
         let (mut partitions, mut events) = (0, 0);
         let only_watermark = commits.is_empty();
         for (commit, result) in commits.into_iter().zip(settled.results) {
@@ -241,18 +245,33 @@ impl<E: Send + Sync + 'static> Dispatcher<E> {
         }
     }
 
+    /// Whether nothing that was read is left to be settled, and nothing is known to be read.
+    pub(super) fn is_settled(&self) -> bool {
+        let watermark = &self.flow.watermark;
+        let is_read = self.flow.at_head && !self.flow.fetching;
+        is_read && watermark.is_settled() && !self.passing.stands_before(watermark.cursor())
+    }
+
     /// What follows once deliveries are settled: wake who waits for the watermark, read on, stop.
     pub(super) fn after_settling(&mut self, ctx: &mut Context<Self>) {
-        let watermark = self.flow.watermark.cursor();
-        self.routes.prune(watermark);
+        self.routes.prune(self.flow.watermark.cursor());
+        // What is skipped without a partition is settled once that is recorded.
+        let is_recorded = !self.passing.stands_before(self.flow.watermark.cursor());
+        if !is_recorded {
+            self.store_watermark(ctx);
+        }
+        let watermark = if is_recorded { self.flow.watermark.cursor() } else { &self.stored };
         for (_, waiter) in self.settled.release(watermark) {
             match self.routes.any_halt() {
                 Some(halt) => waiter.finish(Outcome::Halted(Arc::clone(halt))),
                 None => waiter.done(),
             }
         }
-        let settled = self.flow.watermark.is_settled() && self.flow.at_head && !self.flow.fetching;
-        if settled && !self.caught_up && !self.paused && matches!(self.phase, Phase::Running) {
+        if self.is_settled()
+            && !self.caught_up
+            && !self.paused
+            && matches!(self.phase, Phase::Running)
+        {
             self.caught_up = true;
             let (reducer, watermark) = (Arc::clone(&self.links.name), watermark.clone());
             self.links.observers.tell(&Notice::CaughtUp { reducer, watermark });

@@ -15,12 +15,12 @@ impl<E: Send + Sync + 'static> Handler<Report> for Dispatcher<E> {
     type Result = MessageResult<Report>;
 
     fn handle(&mut self, _: Report, _: &mut Context<Self>) -> Self::Result {
-        let settled = self.flow.watermark.is_settled() && self.flow.at_head;
+        let settled = self.is_settled();
         let activity = match &self.phase {
             Phase::Opening => Activity::Opening,
             Phase::Running if self.paused => Activity::Paused,
             Phase::Running if self.rebuilding.is_some() => Activity::Rebuilding,
-            Phase::Running if settled && !self.flow.fetching => Activity::CaughtUp,
+            Phase::Running if settled => Activity::CaughtUp,
             Phase::Running => Activity::CatchingUp,
             Phase::Blocked(reason) => Activity::Blocked(reason.clone()),
             Phase::Fenced => Activity::Fenced,

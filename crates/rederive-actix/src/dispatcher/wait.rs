@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use actix::{AsyncContext, Context, Handler};
-use rederive_core::{Blocked, Cursor, Entry, PartitionId, Recorded, SkipRecord, Slice};
+use rederive_core::{Cursor, Entry, PartitionId, Recorded, SkipRecord, Slice};
 
 use super::{Dispatcher, Phase};
 use crate::{
@@ -69,6 +69,8 @@ impl<E: Send + Sync + 'static> Handler<SkipsFound> for Dispatcher<E> {
                 };
                 match skips.into_iter().find(mine) {
                     Some(record) => waiter.finish(Outcome::Skipped(Arc::new(record.skip))),
+                    // Not passed by, but passed all the same: when it did not concern the reducer.
+                    None if partitions.is_empty() => waiter.finish(Outcome::Ignored),
                     None => self.attach_to(&partitions, &cursor, &waiter),
                 }
             }
@@ -140,7 +142,7 @@ impl<E: Send + Sync + 'static> Dispatcher<E> {
 
     /// Has the waiter wait for what stands at a cursor that has been dispatched.
     pub(super) fn attach_at(
-        &self,
+        &mut self,
         waiter: Waiter,
         slice: Option<&Slice<E>>,
         cursor: &Cursor,
@@ -148,13 +150,7 @@ impl<E: Send + Sync + 'static> Dispatcher<E> {
     ) {
         match slice.and_then(|slice| slice.at(cursor)) {
             Some(Entry::Event(_, event)) => self.attach(waiter, event, ctx),
-            Some(Entry::Undecodable(_, event)) if self.links.ignores(event) => {
-                waiter.finish(Outcome::Ignored);
-            }
-            // It could be decoded when it was dispatched.
-            Some(Entry::Undecodable(_, event)) => {
-                waiter.finish(Outcome::Blocked(Blocked::Undecodable(event.clone())));
-            }
+            Some(Entry::Undecodable(_, event)) => self.attach_to_undecodable(waiter, event, ctx),
             None => waiter.finish(Outcome::Missing),
         }
     }
@@ -174,7 +170,7 @@ impl<E: Send + Sync + 'static> Dispatcher<E> {
     /// Asks the store whether one of the partitions has skipped the event. The answer comes before
     /// that of any commit which it does not know of: a skip in such a commit is told by its
     /// partition.
-    fn look_up_skips(
+    pub(super) fn look_up_skips(
         &self,
         cursor: Cursor,
         partitions: Vec<PartitionId>,

@@ -232,5 +232,6 @@ fn without_ops<'w>(write: &ReducerWrite<'w>) -> ReducerWrite<'w> {
         revision: write.revision,
         watermark: write.watermark,
         partitions: partitions.collect(),
+        skips: write.skips.clone(),
     }
 }

@@ -209,6 +209,11 @@ impl<F: Fold> PartitionEngine<F::Event> for FoldEngine<F> {
             .map_err(|payload| panic_message(&*payload))
     }
 
+    fn on_undecodable(&self, event: &Undecodable) -> OnUndecodable {
+        let decide = || self.inner.fold.on_undecodable(event);
+        catch_unwind(AssertUnwindSafe(decide)).unwrap_or_default()
+    }
+
     fn committed(&mut self) {
         self.before = None;
     }

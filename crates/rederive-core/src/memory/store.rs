@@ -402,6 +402,9 @@ impl Writer for MemoryStore {
             if reducer.rebuilding.as_ref().is_some_and(|target| *target <= reducer.watermark) {
                 reducer.rebuilding = None;
             }
+            for skip in &write.skips {
+                reducer.skips.insert((skip.cursor.clone(), None), Skip::clone(skip));
+            }
             for partition in &write.partitions {
                 if partition.reset {
                     let of_other = |of: &Option<_>| of.as_ref() != Some(partition.partition);

@@ -4,7 +4,7 @@ use std::{collections::VecDeque, sync::Arc};
 
 use smallvec::SmallVec;
 
-use crate::{Cursor, Recorded, Slice};
+use crate::{Cursor, Entry, Slice};
 
 /// Events of one slice that were routed to one partition. The slice is shared, never copied.
 #[derive(Debug)]
@@ -13,7 +13,7 @@ pub struct Delivery<E> {
     pub slice: Arc<Slice<E>>,
     /// The slice's number in the reducer's [`Watermark`](crate::Watermark).
     pub number: u64,
-    /// The events, as ascending indices into the slice.
+    /// The events in the order of the log, as indices of [`Slice::entry`].
     pub events: SmallVec<[u32; 4]>,
 }
 
@@ -82,7 +82,7 @@ impl<E> Buffer<E> {
         let mut rest = Batch::new();
         for Delivery { slice, number, events } in batch.iter_mut() {
             let is_behind = |index: &u32| {
-                slice.events.get(*index as usize).is_some_and(|event| event.cursor > *cursor)
+                slice.entry(*index as usize).is_some_and(|entry| *entry.cursor() > *cursor)
             };
             let (behind, before) = events.iter().copied().partition(is_behind);
             *events = before;
@@ -95,8 +95,8 @@ impl<E> Buffer<E> {
 }
 
 impl<E> Delivery<E> {
-    pub(super) fn recorded(&self) -> impl Iterator<Item = &Recorded<E>> {
-        self.events.iter().filter_map(|index| self.slice.events.get(*index as usize))
+    pub(super) fn entries(&self) -> impl Iterator<Item = Entry<'_, E>> {
+        self.events.iter().filter_map(|index| self.slice.entry(*index as usize))
     }
 }
 

@@ -3,6 +3,7 @@
 
 mod policy;
 mod property;
+mod undecodable;
 
 use std::{collections::BTreeMap, sync::Mutex};
 
@@ -23,6 +24,8 @@ struct Numbers {
     flaky: Arc<Mutex<BTreeMap<u64, u32>>>,
     /// What becomes of an event that failed, by event and attempt.
     on_failure: Option<fn(u64, u32) -> OnFailure>,
+    /// What becomes of an event that cannot be decoded.
+    on_undecodable: Option<fn(&Cursor) -> OnUndecodable>,
 }
 
 impl Reducer for Numbers {
@@ -56,16 +59,32 @@ impl Reducer for Numbers {
     fn on_failure(&self, event: &Recorded<u64>, _: &Failure, attempt: u32) -> OnFailure {
         self.on_failure.map_or(OnFailure::Halt, |decide| decide(event.data, attempt))
     }
+
+    fn on_undecodable(&self, event: &Undecodable) -> OnUndecodable {
+        self.on_undecodable.map_or(OnUndecodable::Block, |decide| decide(&event.cursor))
+    }
 }
 
 /// All the events of a slice, for the partition.
 fn delivery(number: u64, events: impl IntoIterator<Item = u64>) -> Delivery<u64> {
+    delivery_with(number, events, &[])
+}
+
+/// The same, of which some cannot be decoded.
+fn delivery_with(
+    number: u64,
+    events: impl IntoIterator<Item = u64>,
+    broken: &[u64],
+) -> Delivery<u64> {
+    let (broken, good): (Vec<_>, Vec<_>) =
+        events.into_iter().partition(|event| broken.contains(event));
+    let end = good.last().max(broken.last()).map_or(Cursor::Start, |last| (*last).into());
     let recorded = |data: u64| Recorded { cursor: data.into(), time: Default::default(), data };
-    let events: Vec<_> = events.into_iter().map(recorded).collect();
-    let end = events.last().map(|event| event.cursor.clone()).unwrap_or_default();
-    let indices = (0..events.len() as u32).collect();
-    let slice = Slice::new(events, end, false);
-    Delivery { slice: Arc::new(slice), number, events: indices }
+    let mut slice = Slice::new(good.into_iter().map(recorded).collect(), end, false);
+    let undecodable = |event: u64| Undecodable::new(event.into(), "gibberish");
+    slice.undecodable = broken.into_iter().map(undecodable).collect();
+    let events = slice.entries(&Cursor::Start).map(|entry| entry.index() as u32).collect();
+    Delivery { slice: Arc::new(slice), number, events }
 }
 
 /// A partition of this reducer that stands at `cursor`.

@@ -56,7 +56,14 @@ fn halting(partition: &str, cursor: u64) -> PartitionCommit {
 /// A group of a reducer that the model has just opened.
 fn group(model: &mut Model, name: &str, watermark: u64, commits: Vec<PartitionCommit>) -> Group {
     let (revision, stored) = model.open(name);
-    Group { reducer: name.into(), revision, stored, watermark: watermark.into(), commits }
+    Group {
+        reducer: name.into(),
+        revision,
+        stored,
+        watermark: watermark.into(),
+        commits,
+        skips: vec![],
+    }
 }
 
 /// Runs until it is finished, again and again; counts how often it had to be resumed.
@@ -152,6 +159,7 @@ fn each_write_is_guarded_by_its_first_event() {
         stored,
         watermark: 6.into(),
         commits: vec![commit("p", [6, 7])],
+        skips: vec![],
     };
     let settled = settle(vec![again], &mut model);
     assert!(settled[0].fenced);

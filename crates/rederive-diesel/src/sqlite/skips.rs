@@ -88,10 +88,14 @@ pub(crate) fn record_skips(
     const HEAD: &str = "INSERT INTO rederive_skips (reducer, cursor, partition_id, kind, message,
         attempts, time, by_operator) VALUES ";
     const WIDTH: usize = 8;
-    let skipped: Vec<(&PartitionId, &Skip, String)> = write
+    let of_partitions = write
         .partitions
         .iter()
-        .flat_map(|row| row.skips.iter().map(|skip| (row.partition, *skip, skip.cursor.encode())))
+        .flat_map(|row| row.skips.iter().map(|skip| (Some(row.partition), *skip)));
+    let of_none = write.skips.iter().map(|skip| (None, *skip));
+    let skipped: Vec<(Option<&PartitionId>, &Skip, String)> = of_partitions
+        .chain(of_none)
+        .map(|(partition, skip)| (partition, skip, skip.cursor.encode()))
         .collect();
     let mut binds = Vec::new();
     for range in chunks(usize::MAX, skipped.len(), WIDTH) {
@@ -100,7 +104,7 @@ pub(crate) fn record_skips(
             binds.extend([
                 Bind::Text(write.reducer),
                 Bind::Text(cursor),
-                Bind::Text(partition.as_str()),
+                partition.map_or(Bind::NoText, |id| Bind::Text(id.as_str())),
                 Bind::Text(skip.kind.as_str()),
                 Bind::Text(&skip.message),
                 Bind::Integer(i64::from(skip.attempts)),

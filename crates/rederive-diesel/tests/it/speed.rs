@@ -89,6 +89,7 @@ fn commits(
             revision,
             watermark,
             partitions: partitions.collect(),
+            skips: Vec::new(),
         };
         writer.commit(&[write]).unwrap();
         spent += cpu() - begun;

@@ -96,6 +96,7 @@ impl Owner {
             revision: self.revision,
             watermark: &Cursor::Start,
             partitions: partitions.collect(),
+            skips: Vec::new(),
         };
         self.writer.commit(&[write])?;
         self.next += 1;
@@ -134,6 +135,7 @@ impl Owner {
             revision: self.revision,
             watermark: &watermark,
             partitions: vec![partition],
+            skips: Vec::new(),
         };
         self.writer.commit(&[write])?;
         self.revision = self.revision.next();

@@ -201,6 +201,7 @@ pub fn all<T: StoreUnderTest>() -> Vec<Check<T>> {
         skipping::a_skip_is_stored_with_everything_it_says,
         skipping::skips_are_listed_in_order_page_by_page,
         skipping::the_skips_of_one_event_are_found,
+        skipping::a_skip_of_the_reducer_is_recorded_with_the_watermark,
         skipping::a_rejected_commit_records_no_skip,
         skipping::thousands_of_skips_fit_in_one_transaction,
         pausing::a_pause_is_there_when_the_reducer_is_opened_again,

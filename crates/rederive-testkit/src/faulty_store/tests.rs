@@ -31,7 +31,13 @@ fn commit(writer: &mut dyn Writer, revision: Revision) -> Result<(), CommitError
         record: false,
         reset: false,
     }];
-    writer.commit(&[ReducerWrite { reducer: "r", revision, watermark: &cursor, partitions }])
+    writer.commit(&[ReducerWrite {
+        reducer: "r",
+        revision,
+        watermark: &cursor,
+        partitions,
+        skips: vec![],
+    }])
 }
 
 fn opened() -> (FaultyStore<MemoryStore>, StoreFaults, Revision, Box<dyn Writer>) {

@@ -201,6 +201,7 @@ impl Follower {
             stored: self.stored.clone(),
             watermark: self.watermark.with(&settles),
             commits,
+            skips: vec![],
         };
         (group, settles_of)
     }

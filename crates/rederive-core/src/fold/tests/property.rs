@@ -111,7 +111,8 @@ impl World {
             record: true,
         }];
         let (revision, watermark) = (self.revision, &Cursor::Start);
-        let write = ReducerWrite { reducer: "lists", revision, watermark, partitions };
+        let write =
+            ReducerWrite { reducer: "lists", revision, watermark, partitions, skips: vec![] };
         self.store.clone().commit(&[write]).expect("nobody else writes");
         self.revision = self.revision.next();
     }

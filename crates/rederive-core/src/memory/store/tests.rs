@@ -27,7 +27,13 @@ fn commit(store: &MemoryStore, ops: &[Op]) -> Result<(), CommitError> {
         record: true,
         reset: false,
     }];
-    writer.commit(&[ReducerWrite { reducer: "r", revision, watermark: &cursor, partitions }])
+    writer.commit(&[ReducerWrite {
+        reducer: "r",
+        revision,
+        watermark: &cursor,
+        partitions,
+        skips: vec![],
+    }])
 }
 
 fn opened() -> MemoryStore {
@@ -111,7 +117,7 @@ fn rows_ahead_of_the_watermark_tell_the_kind_of_the_log_too() {
     }];
     let watermark = &Cursor::Start;
     writer
-        .commit(&[ReducerWrite { reducer: "r", revision, watermark, partitions }])
+        .commit(&[ReducerWrite { reducer: "r", revision, watermark, partitions, skips: vec![] }])
         .expect("it commits");
     let refused =
         store.open(&Opening::new("r", 1, CursorKind::Text)).expect_err("it followed another log");

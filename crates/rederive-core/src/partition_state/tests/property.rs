@@ -11,6 +11,7 @@ struct World {
     state: PartitionState<u64>,
     reducer: Numbers,
     rejected: Vec<u64>,
+    broken: Vec<u64>,
     skipped: Vec<u64>,
     /// Where the partition began, the last event of the log and the last one delivered.
     begun: u64,
@@ -28,6 +29,14 @@ fn plan(event: u64) -> (u32, OnFailure) {
     ((event % 3) as u32, then)
 }
 
+/// The same for an event that cannot be decoded.
+fn decoding_policy(event: &Cursor) -> OnUndecodable {
+    match plan(number(event)).1 {
+        OnFailure::Halt => OnUndecodable::Halt("p".into()),
+        _ => OnUndecodable::Skip("p".into()),
+    }
+}
+
 fn policy(event: u64, attempt: u32) -> OnFailure {
     let (retries, then) = plan(event);
     OnFailure::retry(attempt, retries).unwrap_or(then)
@@ -37,17 +46,20 @@ impl World {
     fn new(rng: &mut Rng) -> Self {
         let head = rng.range(1..60) as u64;
         let some = |rng: &mut Rng, chance| (1..=head).filter(|_| rng.chance(chance)).collect();
-        let some: Vec<Vec<u64>> = [0.03, 0.3, 0.03, 0.05].map(|chance| some(rng, chance)).into();
-        let [failing, quiet, rejected, flaky] = some.try_into().expect("four");
+        let some: Vec<Vec<u64>> =
+            [0.03, 0.3, 0.03, 0.03, 0.05].map(|chance| some(rng, chance)).into();
+        let [failing, quiet, rejected, broken, flaky] = some.try_into().expect("five");
         // No more often than they are tried again: so they succeed in the end.
         let flaky = flaky.into_iter().map(|event| (event, plan(event).0)).collect();
         let flaky = Arc::new(Mutex::new(flaky));
-        let reducer = Numbers { failing, quiet, flaky, on_failure: Some(policy) };
+        let (on_failure, on_undecodable) = (Some(policy as _), Some(decoding_policy as _));
+        let reducer = Numbers { failing, quiet, flaky, on_failure, on_undecodable };
         let begun = (rng.range(0..4) as u64).min(head);
         World {
             state: state_at(begun, reducer.clone()),
             reducer,
             rejected,
+            broken,
             skipped: Vec::new(),
             begun,
             head,
@@ -61,7 +73,7 @@ impl World {
     fn deliver(&mut self, events: RangeInclusive<u64>) {
         let number = self.slices.len() as u64;
         self.slices.insert(number, (events.clone().count(), 0));
-        self.state.deliver(delivery(number, events));
+        self.state.deliver(delivery_with(number, events, &self.broken));
     }
 
     /// The next events of the log, perhaps after some that were delivered before.
@@ -134,7 +146,8 @@ impl World {
     /// What becomes of an event that does not succeed however often it is tried.
     fn fails(&self, event: u64) -> Option<OnFailure> {
         let rejected = self.rejected.contains(&event) && !self.reducer.quiet.contains(&event);
-        (self.reducer.failing.contains(&event) || rejected).then_some(plan(event).1)
+        let fails = rejected || self.reducer.failing.contains(&event);
+        (fails || self.broken.contains(&event)).then_some(plan(event).1)
     }
 
     fn halts_at(&self, event: u64) -> bool {

@@ -101,6 +101,7 @@ impl Owner {
             stored: self.stored.clone(),
             watermark,
             commits,
+            skips: vec![],
         }
     }
 

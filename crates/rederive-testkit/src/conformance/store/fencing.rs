@@ -22,6 +22,7 @@ pub fn an_unknown_reducer_has_no_revision_and_cannot_be_written<T: StoreUnderTes
         revision: Revision::default(),
         watermark: &Cursor::from(1),
         partitions: Vec::new(),
+        skips: Vec::new(),
     };
     assert_eq!(writer.commit(&[write]), fenced("accounts"));
     assert_eq!(writer.revision("accounts"), Ok(None));

@@ -120,6 +120,7 @@ impl Owner {
             revision: self.revision,
             watermark,
             partitions: parts.iter().map(Part::write).collect(),
+            skips: Vec::new(),
         }
     }
 
@@ -129,12 +130,23 @@ impl Owner {
         watermark: impl Into<Cursor>,
         parts: &[Part],
     ) -> Result<(), CommitError> {
+        self.commit_skipping(watermark, parts, &[])
+    }
+
+    /// The same, and skips of which no partition is known.
+    pub(super) fn commit_skipping(
+        &mut self,
+        watermark: impl Into<Cursor>,
+        parts: &[Part],
+        skips: &[Skip],
+    ) -> Result<(), CommitError> {
         let watermark = watermark.into();
         let write = ReducerWrite {
             reducer: &self.reducer,
             revision: self.revision,
             watermark: &watermark,
             partitions: parts.iter().map(Part::write).collect(),
+            skips: skips.iter().collect(),
         };
         self.writer.commit(&[write])?;
         self.revision = self.revision.next();

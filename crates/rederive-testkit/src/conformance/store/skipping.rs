@@ -23,7 +23,7 @@ fn place(SkipRecord { partition, skip }: &SkipRecord) -> (u64, &str) {
 
 /// Every field of it, and an opened reducer knows that there are some.
 pub fn a_skip_is_stored_with_everything_it_says<T: StoreUnderTest>(test: T) {
-    let kinds = [FailureKind::Reduce, FailureKind::Panic, FailureKind::Rejected];
+    let kinds = FailureKind::ALL;
     let messages = ["", "it's \"bad\"", "two\nlines", "ünïcödé 🦀", &"long ".repeat(1000)];
     let times = [0, -1, 1_700_000_000_123_456, i64::MAX, i64::MIN];
     let mut expected = Vec::new();
@@ -80,6 +80,34 @@ pub fn the_skips_of_one_event_are_found<T: StoreUnderTest>(test: T) {
     assert_eq!(places(&of(10)), [(10, "a"), (10, "b")]);
     assert_eq!(places(&of(1)), [(1, "b")]);
     assert_eq!(of(2), []);
+}
+
+/// With the watermark that passes it, or not at all; it stands before those of partitions, and is
+/// gone with a reset.
+pub fn a_skip_of_the_reducer_is_recorded_with_the_watermark<T: StoreUnderTest>(test: T) {
+    let skip = |cursor: u64| {
+        let (cursor, kind) = (cursor.into(), FailureKind::Undecodable);
+        let failure = Failure { cursor, kind, message: "unknown".to_owned() };
+        Skip::new(failure, 1, Timestamp::from_micros(7), SkippedBy::Policy)
+    };
+    let mut former = Owner::open(test.store(), "accounts");
+    let mut owner = Owner::open(test.store(), "accounts");
+    assert!(former.commit_skipping(5, &[], &[skip(4)]).is_err(), "it was taken over");
+    assert_eq!(test.store().skips("accounts", None, 10), Ok(Vec::new()));
+    owner.commit_skipping(5, &[], &[skip(2), skip(4)]).expect("it commits");
+    owner.commit_skipping(9, &[part("a", 12).skipping([4, 7])], &[skip(7)]).expect("it commits");
+    let listed = test.store().skips("accounts", None, 10).expect("it lists");
+    assert_eq!(places(&listed), [(2, "-"), (4, "-"), (4, "a"), (7, "-"), (7, "a")]);
+    assert_eq!(listed[0], SkipRecord { partition: None, skip: skip(2) });
+    let after = (&Cursor::from(4), None);
+    let later = test.store().skips("accounts", Some(after), 2).expect("it lists");
+    assert_eq!(places(&later), [(4, "a"), (7, "-")]);
+    let of_event = test.store().skips_of("accounts", &7.into()).expect("it finds");
+    assert_eq!(places(&of_event), [(7, "-"), (7, "a")]);
+    let opening = Opening::new("accounts", 1, CursorKind::Integer);
+    assert!(test.store().open(&opening).expect("it opens").skips);
+    test.store().reset(&opening, &9.into()).expect("it is reset");
+    assert_eq!(test.store().skips("accounts", None, 10), Ok(Vec::new()));
 }
 
 /// It is part of the transaction.
