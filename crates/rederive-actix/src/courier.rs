@@ -28,7 +28,8 @@ use crate::{
 };
 
 /// Has the [`DeliveryQueue`] decide, asks the store on its thread, and runs the deliveries on this
-/// one. Owned by the reducer's dispatcher, and reading and writing under its epoch.
+/// one, which is the courier's alone. Owned by the reducer's dispatcher, and reading and writing under
+/// its epoch.
 pub(crate) struct Courier {
     links: CourierLinks,
     queue: DeliveryQueue,

@@ -62,6 +62,7 @@ mod rebuild_partition;
 mod listing;
 mod outbox;
 mod courier;
+mod event_stream;
 mod health;
 mod observe;
 mod log_observer;
@@ -72,6 +73,7 @@ pub mod chaos;
 
 pub use awaiting::{Await, AwaitError, Awaited, Reply};
 pub use config::{Config, OnVersionChange, Sizes};
+pub use event_stream::{EventStream, Stopper};
 pub use listing::{ListError, ListHalted, ListSkips};
 pub use log_observer::LogObserver;
 pub use outbox::{CountEffects, DropEffect, ListParked, Redeliver};

@@ -83,7 +83,7 @@ impl Handler<CountEffects> for Supervisor {
         CountEffects { reducer }: CountEffects,
         _: &mut Self::Context,
     ) -> Self::Result {
-        self.list(reducer, |store, reducer| store.outbox().counts(reducer))
+        self.list(reducer, |store, reducer| store.outbox().counts(reducer, u64::MAX))
     }
 }
 

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use actix::Message;
-use rederive_core::{Blocked, Cursor, Holder, Timestamp};
+use rederive_core::{Blocked, Cursor, Holder, OutboxCounts, Timestamp};
 use tokio::{sync::oneshot, time::timeout_at};
 
 pub use crate::health::Delay;
@@ -42,6 +42,12 @@ pub struct ReducerStatus {
     pub halted_partitions: usize,
     /// How many partitions wait to try an event again that failed.
     pub retrying_partitions: usize,
+    /// How many effects are still to be delivered, and how many are parked, each counted up to
+    /// [`MOST_EFFECTS`](Self::MOST_EFFECTS): no further, so that a long outbox costs no more to ask
+    /// for than a short one. `None` when the reducer was registered without somebody who delivers,
+    /// and when the store cannot be used or did not answer in time. Exact numbers, for whom they are
+    /// worth the time: [`CountEffects`](crate::CountEffects).
+    pub effects: Option<OutboxCounts>,
     /// The store cannot commit at the moment and is tried again.
     pub store_delay: Option<Delay>,
     /// The log cannot be read at the moment and is tried again.
@@ -51,6 +57,11 @@ pub struct ReducerStatus {
     /// served, or appends wait for them, until they have ended. Empty also when the log did not say
     /// so in time.
     pub held_back: Vec<Holder>,
+}
+
+impl ReducerStatus {
+    /// How far [`effects`](Self::effects) are counted.
+    pub const MOST_EFFECTS: u64 = 1000;
 }
 
 /// How far a reducer is behind its log.
@@ -112,6 +123,8 @@ pub(crate) struct Reported {
     pub(crate) status: ReducerStatus,
     /// What the log has been asked for; `None` when it would not answer.
     pub(crate) survey: Option<oneshot::Receiver<Surveyed>>,
+    /// What the store has been asked for; `None` when it would not answer.
+    pub(crate) effects: Option<oneshot::Receiver<OutboxCounts>>,
 }
 
 /// What the log says of its end, as seen from a low watermark.
@@ -123,23 +136,28 @@ pub(crate) struct Surveyed {
     pub(crate) held_back: Vec<Holder>,
 }
 
-/// How long a status waits for a log.
+/// How long a status waits for a log and a store.
 pub(crate) const SURVEY_TIME: Duration = Duration::from_secs(1);
 
 impl Reported {
-    /// Waits for the log, but not for long: what it has not said by then is left open.
+    /// Waits for the log and the store, but not for long: what they have not said by then is left
+    /// open.
     pub(crate) async fn complete(
         self,
         deadline: Instant,
         now: impl FnOnce() -> Timestamp,
     ) -> ReducerStatus {
-        let Self { mut status, survey } = self;
-        let Some(survey) = survey else { return status };
-        if let Ok(Ok(surveyed)) = timeout_at(deadline.into(), survey).await {
+        let Self { mut status, survey, effects } = self;
+        if let Some(survey) = survey
+            && let Ok(Ok(surveyed)) = timeout_at(deadline.into(), survey).await
+        {
             let now = now();
             status.lag = Some(Lag { events: surveyed.events, age: surveyed.age(now) });
             status.head = Some(surveyed.head);
             status.held_back = surveyed.held_back;
+        }
+        if let Some(effects) = effects {
+            status.effects = timeout_at(deadline.into(), effects).await.ok().and_then(Result::ok);
         }
         status
     }

@@ -15,6 +15,7 @@ pub mod event_types;
 pub mod undecodable;
 pub mod event_log;
 pub mod holder;
+pub mod append_once;
 pub mod events;
 pub mod log_cursor;
 pub mod fn_log;
@@ -40,11 +41,13 @@ pub mod waiters;
 pub mod observer;
 pub mod memory;
 
+pub use append_once::{AppendOnce, AppendOnceError};
 pub use commit::{Group, PartitionCommit, Repair};
 pub use cursor::{Cursor, CursorKind, InvalidCursor};
 pub use effect::{
     Begin, Deliver, DeliverError, DeliveryFailure, DeliverySettings, Due, EffectKey, EffectMarks,
-    EffectRecord, Effects, EffectsError, Notifier, Notifying, OutboxCounts, Parked,
+    EffectRecord, Effects, EffectsError, Notifier, Notifying, OutboxCounts, Parked, Service,
+    Serving,
 };
 pub use engine::{Engine, PartitionEngine, Stateless, StoredRow};
 pub use error::{Failure, FailureKind, Halt, ReduceError, Skip, SkipRecord, SkippedBy};
@@ -54,7 +57,7 @@ pub use event_types::EventTypes;
 pub use events::Events;
 pub use explain::{Explanation, explain, explain_engine};
 pub use fn_log::{FnLog, LogRow};
-pub use fold::{Fold, Folded, JsonState, StateError, StateForm, StateRecord, States};
+pub use fold::{Fold, FoldEffects, Folded, JsonState, StateError, StateForm, StateRecord, States};
 pub use holder::{Holder, Holds};
 pub use lease::{Claim, Lease, TakeFrom};
 pub use log_cursor::{CursorPair, LogCursor};

@@ -209,11 +209,12 @@ pub trait Outbox: Send + Sync {
     /// As for [`redeliver`](Self::redeliver).
     fn drop_effect(&self, reducer: &str, key: &EffectKey) -> Result<bool, StoreError>;
 
-    /// How many effects of the reducer there are.
+    /// How many effects of the reducer there are, each number up to `at_most`: what is beyond is not
+    /// counted, so that a small `at_most` takes no time.
     ///
     /// # Errors
     /// [`StoreError`] when the store cannot be read.
-    fn counts(&self, reducer: &str) -> Result<OutboxCounts, StoreError>;
+    fn counts(&self, reducer: &str, at_most: u64) -> Result<OutboxCounts, StoreError>;
 }
 
 /// Brings commits into a store; used by one thread.

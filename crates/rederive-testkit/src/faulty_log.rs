@@ -8,10 +8,11 @@ use std::{
 };
 
 use rederive_core::{
-    Cursor, CursorKind, EventLog, EventTypes, Holder, LogError, ReadError, Recorded, Slice, Wake,
+    AppendOnce, AppendOnceError, Cursor, CursorKind, EventLog, EventTypes, Holder, LogError,
+    ReadError, Recorded, Slice, Wake,
 };
 
-pub use faults::{LogFault, LogFaults};
+pub use faults::{AppendFault, LogFault, LogFaults};
 
 /// A log with faults. Clones are the same log with the same faults.
 ///
@@ -114,6 +115,33 @@ impl<L: EventLog> EventLog for FaultyLog<L> {
 
     fn subscribe(&self, wake: Weak<Wake>) {
         self.faults.subscribe(wake);
+    }
+}
+
+impl<L: AppendOnce> AppendOnce for FaultyLog<L> {
+    async fn append_once(
+        &self,
+        key: &str,
+        events: Vec<L::Event>,
+    ) -> Result<Vec<Recorded<L::Event>>, AppendOnceError> {
+        match self.faults.at_append_once() {
+            None => self.inner.append_once(key, events).await,
+            Some(AppendFault::Before) => {
+                Err(AppendOnceError::Unavailable("scripted: it is away".to_owned()))
+            }
+            Some(AppendFault::After) => {
+                self.inner.append_once(key, events).await?;
+                Err(AppendOnceError::Unavailable("scripted: the answer is lost".to_owned()))
+            }
+            Some(AppendFault::Refused) => {
+                Err(AppendOnceError::Refused("scripted: it is refused".to_owned()))
+            }
+        }
+    }
+
+    async fn has_appended(&self, key: &str) -> Result<bool, LogError> {
+        self.faults.at_read()?;
+        self.inner.has_appended(key).await
     }
 }
 

@@ -14,6 +14,7 @@
 //! - [`fold`] says what rows a reducer's events must lead to.
 //! - [`Seed`] makes a random test repeatable: set `REDERIVE_SEED` to the number it printed.
 
+mod block_on;
 pub mod conformance;
 pub mod diff;
 pub mod faulty_log;
@@ -31,7 +32,8 @@ mod script;
 mod state;
 pub mod subject;
 
-pub use faulty_log::{FaultyLog, LogFault, LogFaults};
+pub use block_on::block_on;
+pub use faulty_log::{AppendFault, FaultyLog, LogFault, LogFaults};
 pub use faulty_store::{CommitFault, FaultyStore, StoreChaos, StoreCounts, StoreFaults};
 pub use gate::Gate;
 pub use given::Given;

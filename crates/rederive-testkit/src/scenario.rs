@@ -1,9 +1,12 @@
 //! [`given`]: what a reducer makes of events, in a few lines and without actors or a database.
 
+mod effects;
+
 use std::{fmt::Debug, sync::Arc};
 
 use rederive_core::{
-    Engine, MemoryStore, Op, Ops, PartitionId, PartitionRecord, ReduceError, States, Table, Value,
+    EffectRecord, Engine, MemoryStore, Op, Ops, PartitionId, PartitionRecord, ReduceError, States,
+    Table, Value, effect::OUTBOX,
 };
 use serde::de::DeserializeOwned;
 
@@ -201,7 +204,8 @@ impl<E: Send + Sync + 'static, S: ReadableStore> Scenario<E, S> {
 
     /// The last events were reduced to exactly the ops that the closure adds, in the order of the
     /// events and, for an event of several partitions, of their ids. The ops of an event that fails
-    /// do not count; those of one that the store rejects do.
+    /// do not count; those of one that the store rejects do. Effects are no matter of this, but of
+    /// [`then_effects`](Self::then_effects).
     ///
     /// # Panics
     /// When they were not, with the differences.
@@ -211,7 +215,9 @@ impl<E: Send + Sync + 'static, S: ReadableStore> Scenario<E, S> {
         if let Err(error) = expected(&mut ops) {
             panic!("the expected ops are none: {error}");
         }
-        if let Some(difference) = diff_ops(&ops.into_vec(), &self.last.ops) {
+        let emitted = self.last.ops.iter().filter(|op| EffectRecord::emitted(op).is_none());
+        let emitted: Vec<Op> = emitted.cloned().collect();
+        if let Some(difference) = diff_ops(&ops.into_vec(), &emitted) {
             panic!("{}{difference}", self.halts_text());
         }
         self
@@ -232,7 +238,7 @@ impl<E: Send + Sync + 'static, S: ReadableStore> Scenario<E, S> {
         self
     }
 
-    /// The last events changed no row, whatever ops they led to.
+    /// The last events changed no row, whatever ops and effects they led to.
     ///
     /// # Panics
     /// When they changed one, with the differences.
@@ -310,7 +316,8 @@ impl Step {
         let mut tables: Vec<&'static Table> = emitted.tables.values().copied().collect();
         tables.extend(store.further_tables());
         for table in tables {
-            if !self.before.iter().any(|(known, _)| known.name == table.name) {
+            let is_known = self.before.iter().any(|(known, _)| known.name == table.name);
+            if !is_known && table != &OUTBOX {
                 self.before.push((table, store.rows(table)));
             }
         }

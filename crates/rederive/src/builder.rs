@@ -8,8 +8,8 @@ use rederive_actix::{
     Supervisor, View,
 };
 use rederive_core::{
-    Begin, Deliver, EventLog, Fold, Folded, Notifier, Notifying, Observer, Reducer, Store,
-    StoreError,
+    AppendOnce, Begin, Deliver, EventLog, Fold, Folded, Notifier, Notifying, Observer, Reducer,
+    Service, Serving, Store, StoreError,
 };
 
 use crate::{handle::Handle, home::Home};
@@ -98,6 +98,24 @@ impl<E: Send + Sync + 'static> Rederive<E> {
     /// rederive.stop().await;
     /// # Ok(()) }
     /// ```
+    ///
+    /// A delivery that blocks keeps only later ones of its reducer. Where several are to be made at
+    /// once, hand what blocks to a thread of the runtime's pool:
+    ///
+    /// ```
+    /// use rederive::{Deliver, DeliverError, Due};
+    ///
+    /// struct Files;
+    ///
+    /// impl Deliver for Files {
+    ///     type Effect = String;
+    ///     async fn deliver(&self, due: Due<String>) -> Result<(), DeliverError> {
+    ///         let name = due.key.replace('/', "_");
+    ///         let written = actix_rt::task::spawn_blocking(move || std::fs::write(name, due.effect));
+    ///         written.await.map_err(DeliverError::retry)?.map_err(DeliverError::retry)
+    ///     }
+    /// }
+    /// ```
     pub fn register_delivering(
         mut self,
         reducer: impl Reducer<Event = E>,
@@ -128,6 +146,73 @@ impl<E: Send + Sync + 'static> Rederive<E> {
         let registration = Registration::new(Arc::new(notifying.clone()), log, store);
         self.registrations.push(registration.delivering(Arc::new(notifying)).beginning(begin));
         self
+    }
+
+    /// Registers a service, whose tasks and progress live in `store`. The events that record what it
+    /// did are appended to `log`: the one that is followed. It begins with the events that are
+    /// appended after its first start ever.
+    ///
+    /// ```
+    /// use rederive::{
+    ///     DeliverError, Due, Effects, EventStream, MemoryLog, MemoryStore, Service, prelude::*,
+    /// };
+    ///
+    /// #[derive(Clone, Debug, PartialEq)]
+    /// enum Event { Ordered(String), Shipped(String) }
+    ///
+    /// struct Shipping;
+    ///
+    /// impl Service for Shipping {
+    ///     type Event = Event;
+    ///     type Task = String;
+    ///     fn name(&self) -> &str { "shipping" }
+    ///     fn partition(&self, event: &Event) -> Partitions {
+    ///         match event { Event::Ordered(item) => item.into(), Event::Shipped(_) => Partitions::None }
+    ///     }
+    ///     fn plan(&self, event: &Recorded<Event>, tasks: &mut Effects<'_, String>) -> Result<(), ReduceError> {
+    ///         match &event.data { Event::Ordered(item) => tasks.push(item), Event::Shipped(_) => Ok(()) }
+    ///     }
+    ///     async fn serve(&self, due: Due<String>) -> Result<Vec<Event>, DeliverError> {
+    ///         // … ship it; then the log is told:
+    ///         Ok(vec![Event::Shipped(due.effect)])
+    ///     }
+    /// }
+    ///
+    /// # #[actix_rt::main] async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let log = MemoryLog::new();
+    /// let rederive = Rederive::new(log.clone())
+    ///     .register_service(Shipping, log.clone(), MemoryStore::new())
+    ///     .start()
+    ///     .await?;
+    /// let mut events = EventStream::new(log.clone(), Cursor::Start)?;
+    /// rederive.wait(Await::caught_up("shipping")).await?;
+    /// log.append([Event::Ordered("books".into())]);
+    /// events.next().await;
+    /// let shipped = events.next().await.ok_or("it goes on for ever")??;
+    /// assert_eq!(shipped.data, Event::Shipped("books".into()));
+    /// # rederive.stop().await; Ok(()) }
+    /// ```
+    pub fn register_service<S, L>(self, service: S, log: L, store: impl Store) -> Self
+    where
+        S: Service<Event = E>,
+        L: AppendOnce<Event = E>,
+    {
+        self.register_service_from(service, Begin::End, log, store)
+    }
+
+    /// Registers a service that begins elsewhere.
+    pub fn register_service_from<S, L>(
+        self,
+        service: S,
+        begin: Begin,
+        log: L,
+        store: impl Store,
+    ) -> Self
+    where
+        S: Service<Event = E>,
+        L: AppendOnce<Event = E>,
+    {
+        self.notify_from(Serving::new(service, log), begin, store)
     }
 
     /// Registers a fold whose states and progress live in `store`, as JSON unless it is
@@ -176,6 +261,19 @@ impl<E: Send + Sync + 'static> Rederive<E> {
     ) -> Self {
         let (log, store) = (Arc::clone(&self.log), Arc::new(store));
         self.registrations.push(Registration::of(Arc::new(fold.into()), log, store));
+        self
+    }
+
+    /// Registers a fold whose [effects](Fold::effects) are delivered by `deliver`.
+    pub fn register_fold_delivering<F: Fold<Event = E>>(
+        mut self,
+        fold: impl Into<Folded<F>>,
+        deliver: impl Deliver,
+        store: impl Store,
+    ) -> Self {
+        let (log, store) = (Arc::clone(&self.log), Arc::new(store));
+        let registration = Registration::of(Arc::new(fold.into()), log, store);
+        self.registrations.push(registration.delivering(Arc::new(deliver)));
         self
     }
 

@@ -20,23 +20,24 @@ pub use rederive_actix::chaos;
 #[doc(inline)]
 pub use rederive_actix::{
     Activity, Await, AwaitError, Awaited, CancelRebuild, Changes, Config, CountEffects, Delay,
-    DropEffect, Lag, ListError, ListHalted, ListParked, ListSkips, LogObserver, OnVersionChange,
-    Outcome, Pause, PauseError, Rebuild, RebuildError, RebuildNeeded, RebuildPartition,
-    RebuildReport, RebuildStatus, Redeliver, ReducerStatus, RegisterError, Registration,
-    RepairError, Reply, RetriedAll, Retry, RetryAll, Shutdown, Sizes, SkipEvent, Status,
-    Supervisor, View, ViewChange,
+    DropEffect, EventStream, Lag, ListError, ListHalted, ListParked, ListSkips, LogObserver,
+    OnVersionChange, Outcome, Pause, PauseError, Rebuild, RebuildError, RebuildNeeded,
+    RebuildPartition, RebuildReport, RebuildStatus, Redeliver, ReducerStatus, RegisterError,
+    Registration, RepairError, Reply, RetriedAll, Retry, RetryAll, Shutdown, Sizes, SkipEvent,
+    Status, Stopper, Supervisor, View, ViewChange,
 };
 #[doc(inline)]
 pub use rederive_core as core;
 #[doc(inline)]
 pub use rederive_core::{
-    Begin, Blocked, Change, ColumnKind, Cursor, CursorKind, CustomOp, Deliver, DeliverError,
-    DeliveryFailure, DeliverySettings, Due, EffectKey, EffectRecord, Effects, EventLog, EventTypes,
-    Failure, FailureKind, FnLog, Fold, Folded, Halt, Json, JsonState, Key, LogCursor, LogError,
-    LogRow, MemoryLog, MemoryStore, Notice, Notifier, Observer, OnFailure, OnUndecodable, Op, Ops,
-    OutboxCounts, OwnedTable, Parked, PartitionId, PartitionRecord, Partitions, Recorded,
-    ReduceError, Reducer, Row, RowFn, RowOp, Skip, SkipRecord, SkippedBy, StateError, StateForm,
-    StateRecord, States, Store, StoreError, Table, Timestamp, Undecodable, Value, WhereOp,
+    AppendOnce, AppendOnceError, Begin, Blocked, Change, ColumnKind, Cursor, CursorKind, CustomOp,
+    Deliver, DeliverError, DeliveryFailure, DeliverySettings, Due, EffectKey, EffectRecord,
+    Effects, EventLog, EventTypes, Failure, FailureKind, FnLog, Fold, FoldEffects, Folded, Halt,
+    Json, JsonState, Key, LogCursor, LogError, LogRow, MemoryLog, MemoryStore, Notice, Notifier,
+    Observer, OnFailure, OnUndecodable, Op, Ops, OutboxCounts, OwnedTable, Parked, PartitionId,
+    PartitionRecord, Partitions, Recorded, ReduceError, Reducer, Row, RowFn, RowOp, Service,
+    Serving, Skip, SkipRecord, SkippedBy, StateError, StateForm, StateRecord, States, Store,
+    StoreError, Table, Timestamp, Undecodable, Value, WhereOp,
 };
 #[doc(inline)]
 pub use rederive_diesel as diesel;

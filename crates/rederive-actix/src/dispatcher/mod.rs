@@ -406,7 +406,7 @@ impl<E: Send + Sync + 'static> Handler<Stop> for Dispatcher<E> {
         // What is not dispatched will not be. Those at the partitions are still answered.
         self.dismiss(&Outcome::Stopped);
         self.loads.hurry();
-        self.courier.stop();
+        self.stop_courier(ctx);
         if done {
             self.stop(ctx);
         } else {

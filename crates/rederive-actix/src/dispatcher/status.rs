@@ -1,13 +1,13 @@
 //! What a dispatcher says of itself.
 
-use std::time::Instant;
+use std::{sync::Arc, time::Instant};
 
 use actix::{Context, Handler, MessageResult};
 use tokio::sync::oneshot;
 
 use super::{Dispatcher, Phase};
 use crate::{
-    message::Survey,
+    message::{Ask, Survey},
     status::{Activity, ReducerStatus, Report, Reported},
 };
 
@@ -35,6 +35,21 @@ impl<E: Send + Sync + 'static> Handler<Report> for Dispatcher<E> {
             self.links.log_actor.do_send(Survey { after, oldest: self.flow.oldest(), reply });
             surveyed
         });
+        let store_delay = self.links.store_health.get();
+        let delivers = self.links.deliverer.is_some() && store_delay.is_none();
+        let effects = delivers.then(|| {
+            let (reply, counted) = oneshot::channel();
+            let name = Arc::clone(&self.links.name);
+            self.links.persistence.do_send(Ask(Box::new(move |store| {
+                // Nobody may wait for it any more; a store that fails is told of elsewhere.
+                if !reply.is_closed()
+                    && let Ok(counts) = store.outbox().counts(&name, ReducerStatus::MOST_EFFECTS)
+                {
+                    let _ = reply.send(counts);
+                }
+            })));
+            counted
+        });
         let status = ReducerStatus {
             reducer: self.links.name.to_string(),
             version: self.links.version,
@@ -49,10 +64,11 @@ impl<E: Send + Sync + 'static> Handler<Report> for Dispatcher<E> {
             active_partitions: self.routes.active(),
             halted_partitions: self.routes.halted(),
             retrying_partitions: self.routes.retrying(),
-            store_delay: self.links.store_health.get(),
+            effects: None,
+            store_delay,
             log_delay,
             held_back: Vec::new(),
         };
-        MessageResult(Reported { status, survey })
+        MessageResult(Reported { status, survey, effects })
     }
 }

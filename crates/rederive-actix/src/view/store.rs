@@ -30,6 +30,10 @@ impl<S: Send + Sync + 'static> StateForm<S> for InView<S> {
         false
     }
 
+    fn keeps_effects(&self) -> bool {
+        false
+    }
+
     fn find(&self, partition: &PartitionId) -> Result<FoundState<S>, ReduceError> {
         Ok(FoundState::Here(self.0.get(partition.as_str())))
     }

@@ -14,8 +14,14 @@ use crate::{Cursor, PartitionId};
 /// whoever receives it can tell. The effects of one partition are delivered in the order of their
 /// events, one after the other; those of different partitions at the same time.
 ///
-/// Deliveries run on the actors' thread: they must not block it. The future is dropped when it takes
+/// Deliveries of a reducer share a thread that is theirs alone. The future is dropped when it takes
 /// longer than [`DeliverySettings::timeout`].
+///
+/// Code that **blocks** delays no reducer, no `Await` and no deliveries of other reducers; but while it
+/// blocks, no other delivery of its own reducer goes on and no time-out ends it. To make several blocking
+/// deliveries at once, hand each to a thread of the runtime's pool (`actix_rt::task::spawn_blocking`) and
+/// await that. After a time-out such a thread goes on beside the next attempt: give the blocking code a
+/// shorter time-out of its own.
 ///
 /// ```
 /// use rederive_core::{Deliver, DeliverError, Due};

@@ -11,6 +11,7 @@ mod deliver;
 mod notifier;
 mod outbox;
 mod queue;
+mod service;
 mod silence;
 
 pub use deliver::{Deliver, DeliverError, Deliverer, DeliverySettings, Due};
@@ -20,4 +21,5 @@ pub use outbox::{
     Parked,
 };
 pub use queue::{Delayed, DeliveryQueue, Job, Outcome, Read};
+pub use service::{Service, Serving};
 pub use silence::{Silence, has_effects};

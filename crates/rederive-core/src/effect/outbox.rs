@@ -103,6 +103,22 @@ pub struct EffectRecord {
 }
 
 impl EffectRecord {
+    /// The effect that this op of a reducer emits, if it emits one.
+    pub fn emitted(op: &Op) -> Option<Self> {
+        let Op::Row(RowOp { table, key, change: Change::InsertNew(values) }) = op else {
+            return None;
+        };
+        let (Some((_, Value::Text(effect))), true) = (values.first(), *table == &OUTBOX) else {
+            return None;
+        };
+        let [_, Value::Text(id), Value::Text(cursor), Value::Integer(number)] = &key[..] else {
+            return None;
+        };
+        let (cursor, number) = (Cursor::decode(cursor).ok()?, u32::try_from(*number).ok()?);
+        let key = EffectKey { partition: id.into(), cursor, number };
+        Some(Self { key, effect: effect.clone(), parked: None })
+    }
+
     /// Reads a row of [`OUTBOX`].
     ///
     /// # Errors

@@ -8,11 +8,11 @@ use std::{
 use serde::{Serialize, de::DeserializeOwned};
 use smallvec::smallvec;
 
-use super::{Fold, FoundState, JsonState, StateForm};
+use super::{Fold, FoldEffects, FoundState, JsonState, StateForm};
 use crate::{
-    Cursor, Engine, EventTypes, Failure, FailureKind, OnFailure, OnUndecodable, Op, OwnedTable,
-    PartitionEngine, PartitionId, Partitions, Recorded, ReduceError, Reduction, Step, StoredRow,
-    Undecodable, Value,
+    Cursor, Engine, EventTypes, Failure, FailureKind, OnFailure, OnUndecodable, Op, Ops,
+    OwnedTable, PartitionEngine, PartitionId, Partitions, Recorded, ReduceError, Reduction, Step,
+    StoredRow, Undecodable, Value,
     error::panic_message,
     reduce::{Several, Steps},
 };
@@ -22,6 +22,8 @@ pub struct Folded<F: Fold>(Arc<Inner<F>>);
 
 struct Inner<F: Fold> {
     fold: F,
+    /// Asked for once.
+    name: Arc<str>,
     form: Box<dyn StateForm<F::State>>,
 }
 
@@ -38,7 +40,8 @@ impl<F: Fold> Folded<F> {
 
     /// States are stored in this form.
     pub fn with(fold: F, form: impl StateForm<F::State>) -> Self {
-        Self(Arc::new(Inner { fold, form: Box::new(form) }))
+        let name = fold.name().into();
+        Self(Arc::new(Inner { fold, name, form: Box::new(form) }))
     }
 }
 
@@ -174,9 +177,9 @@ impl<F: Fold> PartitionEngine<F::Event> for FoldEngine<F> {
             Held::Broken(message) => return unusable(events, message),
         };
         let (mut good, mut each, mut failure) = (events.len(), false, None);
-        let (after, op) = loop {
+        let (after, ops) = loop {
             if good == 0 {
-                break (before.clone(), None);
+                break (before.clone(), Vec::new());
             }
             match self.fold(partition, &before, &events[..good], each) {
                 Ok(done) => break done,
@@ -191,7 +194,6 @@ impl<F: Fold> PartitionEngine<F::Event> for FoldEngine<F> {
         };
         self.before = Some(before);
         self.held = Held::State(after);
-        let ops: Vec<Op> = op.into_iter().collect();
         Reduction { steps: one_step(&events[..good], ops.len()), ops, failure }
     }
 
@@ -226,23 +228,28 @@ impl<F: Fold> PartitionEngine<F::Event> for FoldEngine<F> {
 }
 
 impl<F: Fold> FoldEngine<F> {
-    /// The state after these events and the op that stores it; with `each`, the state after each
-    /// event must be one that can be stored.
+    /// The state after these events, and the ops: their effects, and what stores it. With `each`, the
+    /// state after each event must be one that can be stored.
     fn fold(
         &self,
         partition: &PartitionId,
         before: &State<F::State>,
         events: &[&Recorded<F::Event>],
         each: bool,
-    ) -> Result<(State<F::State>, Option<Op>), Bad> {
-        let Inner { fold, form } = &*self.inner;
+    ) -> Result<(State<F::State>, Vec<Op>), Bad> {
+        let Inner { fold, name, form } = &*self.inner;
         let mut state = before.clone();
+        let mut ops = Ops::of_reducer(Arc::clone(name), partition.clone());
         let mut stored = None;
         for (index, event) in events.iter().enumerate() {
             // What a panic leaves behind is dropped.
             let removed = unpanicked(|| {
                 let state = Arc::make_mut(state.get_or_insert_default());
                 fold.fold(state, event, partition)?;
+                if form.keeps_effects() {
+                    ops.begin(&event.cursor);
+                    fold.effects(state, event, &mut FoldEffects::new(&mut ops))?;
+                }
                 Ok(fold.is_removed(state))
             });
             let bad = |(kind, message), unstorable| Bad { index, kind, message, unstorable };
@@ -255,7 +262,9 @@ impl<F: Fold> FoldEngine<F> {
                 stored = Some(op.map_err(|error| bad(error, true))?);
             }
         }
-        Ok((state, stored))
+        let mut ops = ops.into_vec();
+        ops.extend(stored);
+        Ok((state, ops))
     }
 }
 

@@ -13,6 +13,12 @@ pub trait StateForm<S>: Send + Sync + 'static {
         true
     }
 
+    /// Whether the fold is asked for [effects](super::Fold::effects): they are written beside the
+    /// states, so both must last as long.
+    fn keeps_effects(&self) -> bool {
+        true
+    }
+
     /// The tables that hold the states: emptied by a rebuild. Those of Rederive's own are not named.
     fn tables(&self) -> Vec<OwnedTable> {
         Vec::new()

@@ -1,10 +1,12 @@
 //! [`Fold`]: the user's code that keeps a state per partition.
 
+mod effects;
 mod engine;
 mod form;
 mod json;
 mod stored;
 
+pub use effects::FoldEffects;
 pub use engine::Folded;
 pub use form::{FoundState, StateForm};
 pub use json::{JsonState, STATES};
@@ -153,6 +155,26 @@ pub trait Fold: Send + Sync + 'static {
         event: &Recorded<Self::Event>,
         partition: &PartitionId,
     ) -> Result<(), ReduceError>;
+
+    /// Emits what is to be done outside the store because of this event, such as a mail to be sent,
+    /// from the state that the event has led to. Called after [`fold`](Self::fold), with the same
+    /// event; the default emits nothing.
+    ///
+    /// Effects are as those of [`Ops::effect`](crate::Ops::effect): written in the transaction that
+    /// stores the state, and delivered afterwards by what the fold was registered with. A fold whose
+    /// states live in a view in memory is not asked, as it begins anew with each process.
+    ///
+    /// # Errors
+    /// As for [`fold`](Self::fold).
+    fn effects(
+        &self,
+        state: &Self::State,
+        event: &Recorded<Self::Event>,
+        effects: &mut FoldEffects<'_>,
+    ) -> Result<(), ReduceError> {
+        let _ = (state, event, effects);
+        Ok(())
+    }
 
     /// Whether nothing is to be stored of the state any more. Asked after each event; if so, the
     /// partition's next event finds the default.

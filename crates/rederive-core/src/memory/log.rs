@@ -113,6 +113,11 @@ impl<E: Clone + Send + Sync + 'static> MemoryLog<E> {
         recorded
     }
 
+    /// Whether events were appended under this key.
+    pub fn has_appended(&self, key: &str) -> bool {
+        self.0.once.lock().unwrap_or_else(PoisonError::into_inner).contains_key(key)
+    }
+
     /// Appends an event at a cursor of your choice.
     ///
     /// # Errors

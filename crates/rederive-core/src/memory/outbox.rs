@@ -97,13 +97,13 @@ impl Outbox for MemoryStore {
         Ok(is_parked)
     }
 
-    fn counts(&self, reducer: &str) -> Result<OutboxCounts, StoreError> {
+    fn counts(&self, reducer: &str, at_most: u64) -> Result<OutboxCounts, StoreError> {
         let state = self.lock();
         let mut counts = OutboxCounts::default();
         for row in state.effects_of(reducer) {
             let of =
                 if row[PARKED] == Value::Null { &mut counts.pending } else { &mut counts.parked };
-            *of += 1;
+            *of = (*of + 1).min(at_most);
         }
         Ok(counts)
     }

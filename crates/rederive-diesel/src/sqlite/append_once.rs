@@ -2,11 +2,11 @@
 
 use std::{thread, time::Duration};
 
-use rederive_core::Recorded;
+use rederive_core::{AppendOnce, AppendOnceError, LogError, Recorded};
 use serde::{Serialize, de::DeserializeOwned};
 use tokio::sync::oneshot;
 
-use super::SqliteEventLog;
+use super::{SqliteEventLog, appender::stream_version};
 use crate::{AppendError, Expected};
 
 impl<E> SqliteEventLog<E>
@@ -18,9 +18,8 @@ where
     /// was lost.
     ///
     /// With [`Due::key`](rederive_core::Due::key), what an effect leads to is recorded exactly once
-    /// though the effect is delivered at least once: that makes a service, or process manager, of a
-    /// [`Notifier`](rederive_core::Notifier). The events stand in a stream of their own, named by the
-    /// key. An empty list leaves no trace.
+    /// though the effect is delivered at least once; a [`Service`](rederive_core::Service) does so. The
+    /// events stand in a stream of their own, named by the key. An empty list leaves no trace.
     ///
     /// # Errors
     /// As for [`append`](Self::append). With [`AppendError::Unavailable`], events of an earlier call
@@ -30,27 +29,66 @@ where
         key: &str,
         events: Vec<E>,
     ) -> Result<Vec<Recorded<E>>, AppendError> {
-        let stream = format!("once/{key}");
+        let stream = stream_of(key);
         match self.append_to(stream.clone(), Expected::NoStream, events).await {
-            Err(AppendError::Conflict { .. }) => self.recorded_in(stream).await,
+            Err(AppendError::Conflict { .. }) => {
+                let unavailable =
+                    |message| AppendError::Unavailable { message, waited: Duration::ZERO };
+                let read = move |log: &Self| {
+                    log.read_stream(&stream, 0, usize::MAX).map_err(|error| error.to_string())
+                };
+                self.aside(read).await.map_err(unavailable)
+            }
             other => other,
         }
     }
 
-    /// The events of a stream, read on a thread of its own: it is seldom needed.
-    async fn recorded_in(&self, stream: String) -> Result<Vec<Recorded<E>>, AppendError> {
-        let unavailable =
-            |message: String| AppendError::Unavailable { message, waited: Duration::ZERO };
+    /// Reads on a thread of its own, as reading blocks.
+    async fn aside<T: Send + 'static>(
+        &self,
+        read: impl FnOnce(&Self) -> Result<T, String> + Send + 'static,
+    ) -> Result<T, String> {
         let (reply, answer) = oneshot::channel();
         let log = self.clone();
         thread::Builder::new()
             .name("rederive-once".to_owned())
             .spawn(move || {
                 // Whoever asked may have gone.
-                let _ = reply.send(log.read_stream(&stream, 0, usize::MAX));
+                let _ = reply.send(read(&log));
             })
-            .map_err(|error| unavailable(format!("cannot start a thread: {error}")))?;
-        let read = answer.await.map_err(|_| unavailable("reading has panicked".to_owned()))?;
-        read.map_err(|error| unavailable(error.to_string()))
+            .map_err(|error| format!("cannot start a thread: {error}"))?;
+        answer.await.unwrap_or_else(|_| Err("reading has panicked".to_owned()))
     }
+}
+
+impl<E> AppendOnce for SqliteEventLog<E>
+where
+    E: Serialize + DeserializeOwned + Send + Sync + 'static,
+{
+    async fn append_once(
+        &self,
+        key: &str,
+        events: Vec<E>,
+    ) -> Result<Vec<Recorded<E>>, AppendOnceError> {
+        SqliteEventLog::append_once(self, key, events).await.map_err(|error| match error {
+            AppendError::Encode { .. } | AppendError::Rejected { .. } => {
+                AppendOnceError::Refused(error.to_string())
+            }
+            other => AppendOnceError::Unavailable(other.to_string()),
+        })
+    }
+
+    async fn has_appended(&self, key: &str) -> Result<bool, LogError> {
+        let stream = stream_of(key);
+        let read = move |log: &Self| {
+            let version = log.database.read(|conn| stream_version(conn, &stream));
+            version.map_err(|error| error.to_string())
+        };
+        Ok(self.aside(read).await.map_err(LogError::new)? > 0)
+    }
+}
+
+/// Where the events of a key stand.
+fn stream_of(key: &str) -> String {
+    format!("once/{key}")
 }

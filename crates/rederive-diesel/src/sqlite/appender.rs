@@ -259,7 +259,8 @@ fn last_id(conn: &mut SqliteConnection) -> QueryResult<i64> {
     Ok(given.unwrap_or(0))
 }
 
-fn stream_version(conn: &mut SqliteConnection, stream: &str) -> QueryResult<i64> {
+/// The number of the stream's last event, zero for none.
+pub(super) fn stream_version(conn: &mut SqliteConnection, stream: &str) -> QueryResult<i64> {
     let version = events::table
         .filter(events::stream.eq(stream))
         .select(max(events::stream_version))

@@ -83,6 +83,8 @@ const STEPS: [&str; 1] = [
         parked_time INTEGER,
         PRIMARY KEY (reducer, id, cursor, number)
     ) STRICT, WITHOUT ROWID;
+    CREATE INDEX rederive_outbox_parked
+        ON rederive_outbox (reducer, id, cursor, number) WHERE parked_kind IS NOT NULL;
     CREATE TABLE rederive_skips (
         reducer TEXT NOT NULL REFERENCES rederive_reducers (name) ON DELETE CASCADE,
         cursor TEXT NOT NULL,

@@ -1,6 +1,12 @@
 //! The outbox: effects that are still to be delivered.
 
-use diesel::{QueryResult, prelude::*, result::Error, sqlite::SqliteConnection};
+use diesel::{
+    QueryResult,
+    prelude::*,
+    result::Error,
+    sql_types::{BigInt, Text},
+    sqlite::SqliteConnection,
+};
 use rederive_core::{
     DeliveryFailure, EffectKey, EffectMarks, EffectRecord, EffectsError, Outbox, OutboxCounts,
     Parked, PartitionId, StoreError, Timestamp,
@@ -86,20 +92,34 @@ impl Outbox for SqliteStore {
         self.change(|conn| diesel::delete(the_parked(reducer, key)).execute(conn))
     }
 
-    fn counts(&self, reducer: &str) -> Result<OutboxCounts, StoreError> {
-        let counted: (i64, i64) = self
-            .database()
-            .read(|conn| {
-                let effects = outbox::table.filter(outbox::reducer.eq(reducer));
-                effects
-                    .select((diesel::dsl::count_star(), diesel::dsl::count(outbox::parked_kind)))
-                    .first(conn)
-            })
-            .map_err(StoreError::new)?;
-        let (all, parked) = counted;
+    fn counts(&self, reducer: &str, at_most: u64) -> Result<OutboxCounts, StoreError> {
+        // Rows beyond the limit are not looked at; parked ones have an index of their own.
+        const COUNT: &str = "SELECT
+            (SELECT count(*) FROM (SELECT 1 FROM rederive_outbox
+                WHERE reducer = ? AND parked_kind IS NULL LIMIT ?)) AS pending,
+            (SELECT count(*) FROM (SELECT 1 FROM rederive_outbox
+                WHERE reducer = ? AND parked_kind IS NOT NULL LIMIT ?)) AS parked";
+        let at_most = i64::try_from(at_most).unwrap_or(i64::MAX);
+        let counted = self.database().read(|conn| {
+            diesel::sql_query(COUNT)
+                .bind::<Text, _>(reducer)
+                .bind::<BigInt, _>(at_most)
+                .bind::<Text, _>(reducer)
+                .bind::<BigInt, _>(at_most)
+                .get_result::<Counted>(conn)
+        });
+        let Counted { pending, parked } = counted.map_err(StoreError::new)?;
         let unsigned = |count: i64| u64::try_from(count).unwrap_or(0);
-        Ok(OutboxCounts { pending: unsigned(all - parked), parked: unsigned(parked) })
+        Ok(OutboxCounts { pending: unsigned(pending), parked: unsigned(parked) })
     }
+}
+
+#[derive(QueryableByName)]
+struct Counted {
+    #[diesel(sql_type = BigInt)]
+    pending: i64,
+    #[diesel(sql_type = BigInt)]
+    parked: i64,
 }
 
 impl SqliteStore {

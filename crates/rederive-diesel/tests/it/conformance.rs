@@ -6,6 +6,7 @@ use diesel::prelude::*;
 use rederive_core::{Cursor, Table, Value};
 use rederive_diesel::{SqliteEventLog, SqliteStore, Upcasts};
 use rederive_testkit::conformance::{
+    append_once::{self, OnceUnderTest},
     event_log::{self, LogUnderTest},
     store::{self, CREATE_TABLES, StoreUnderTest},
 };
@@ -115,11 +116,8 @@ impl LogUnderTest for LogOnSqlite {
     }
 
     fn append(&self, numbers: Range<u64>) -> Vec<Cursor> {
-        let event = |number| match number % 2 {
-            0 => Number::Even(number),
-            _ => Number::Odd { number },
-        };
-        let recorded = self.0.append_blocking(numbers.map(event).collect()).unwrap();
+        let events = numbers.map(|number| self.event(number)).collect();
+        let recorded = self.0.append_blocking(events).unwrap();
         recorded.into_iter().map(|event| event.cursor).collect()
     }
 
@@ -148,6 +146,23 @@ impl LogUnderTest for LogOnSqlite {
     fn counts_exactly(&self) -> bool {
         false
     }
+}
+
+impl OnceUnderTest for LogOnSqlite {
+    fn event(&self, number: u64) -> Number {
+        match number % 2 {
+            0 => Number::Even(number),
+            _ => Number::Odd { number },
+        }
+    }
+}
+
+#[test]
+fn the_event_log_appends_once() {
+    append_once::exercise(|| {
+        let scratch = Scratch::new("");
+        LogOnSqlite(scratch.db.event_log(), scratch)
+    });
 }
 
 #[test]

@@ -1,9 +1,11 @@
 //! Suites that hold every [`EventLog`](rederive_core::EventLog) and [`Store`](rederive_core::Store)
 //! to the promises of its trait.
 //!
-//! An implementation is conformant when [`event_log::exercise`] or [`store::exercise`] passes. Each
-//! promise is a check of its own: a public function named after it.
+//! An implementation is conformant when [`event_log::exercise`] or [`store::exercise`] passes; a log
+//! that services append to, also [`append_once::exercise`]. Each promise is a check of its own: a
+//! public function named after it.
 
+pub mod append_once;
 pub mod event_log;
 pub mod store;
 

@@ -22,6 +22,17 @@ pub enum LogFault {
     Short(usize),
 }
 
+/// What befalls one append under a key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AppendFault {
+    /// It fails before anything is appended.
+    Before,
+    /// It is appended, but the answer says that it may not be.
+    After,
+    /// It is refused for good.
+    Refused,
+}
+
 /// Scripts the faults of a [`FaultyLog`](super::FaultyLog). Clones are the same script.
 #[derive(Clone, Default)]
 pub struct LogFaults(Arc<Shared>);
@@ -36,6 +47,7 @@ struct Shared {
 struct State {
     fetch: Script<LogFault>,
     read: Script<()>,
+    append: Script<AppendFault>,
     longest: Option<usize>,
     broken: BTreeMap<Cursor, Undecodable>,
     held_back: Vec<Holder>,
@@ -61,6 +73,11 @@ impl LogFaults {
     pub fn fail_reads(&self, times: usize) {
         let mut state = self.lock();
         (0..times).for_each(|_| state.read.push(0, ()));
+    }
+
+    /// The fault befalls the next append under a key after those that have a fault scripted.
+    pub fn on_append_once(&self, fault: AppendFault) {
+        self.lock().append.push(0, fault);
     }
 
     /// No fetch returns more than `limit` events (at least one) from now on.
@@ -162,6 +179,10 @@ impl LogFaults {
             Some(()) => Err(LogError::new("scripted: it cannot be asked")),
             None => Ok(()),
         }
+    }
+
+    pub(super) fn at_append_once(&self) -> Option<AppendFault> {
+        self.lock().append.next()
     }
 
     pub(super) fn broken(&self, cursor: &Cursor) -> Option<Undecodable> {

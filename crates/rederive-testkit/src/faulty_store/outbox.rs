@@ -46,8 +46,8 @@ impl<S: Store> Outbox for FaultyStore<S> {
         self.inner.outbox().drop_effect(reducer, key)
     }
 
-    fn counts(&self, reducer: &str) -> Result<OutboxCounts, StoreError> {
+    fn counts(&self, reducer: &str, at_most: u64) -> Result<OutboxCounts, StoreError> {
         self.faults.at_other()?;
-        self.inner.outbox().counts(reducer)
+        self.inner.outbox().counts(reducer, at_most)
     }
 }

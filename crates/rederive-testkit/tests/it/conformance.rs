@@ -6,6 +6,7 @@ use rederive_core::{Cursor, CursorKind, MemoryLog, MemoryStore, Table, Timestamp
 use rederive_testkit::{
     FaultyLog, FaultyStore,
     conformance::{
+        append_once::{self, OnceUnderTest},
         event_log::{self, LogUnderTest},
         store::{self, StoreUnderTest},
     },
@@ -31,6 +32,12 @@ impl LogUnderTest for InMemory {
     fn append_at(&self, cursor: Cursor, number: u64) -> bool {
         self.0.append_at(cursor, Timestamp::default(), number).expect("it is above all others");
         true
+    }
+}
+
+impl OnceUnderTest for InMemory {
+    fn event(&self, number: u64) -> u64 {
+        number
     }
 }
 
@@ -65,6 +72,22 @@ fn the_log_in_memory_keeps_every_promise() {
 #[test]
 fn the_log_in_memory_with_text_cursors_keeps_every_promise() {
     event_log::exercise(|| InMemory(MemoryLog::of_kind(CursorKind::Text)));
+}
+
+impl OnceUnderTest for FaultlessLog {
+    fn event(&self, number: u64) -> u64 {
+        number
+    }
+}
+
+#[test]
+fn a_faulty_log_without_faults_appends_once() {
+    append_once::exercise(|| FaultlessLog(FaultyLog::new(MemoryLog::new())));
+}
+
+#[test]
+fn the_log_in_memory_appends_once() {
+    append_once::exercise(|| InMemory(MemoryLog::new()));
 }
 
 #[test]

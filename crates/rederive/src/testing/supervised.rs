@@ -1,20 +1,13 @@
 //! [`Supervised`]: reducers under a real supervisor, in a test.
 
-use std::{
-    collections::BTreeMap,
-    future::Future,
-    sync::Arc,
-    task::{Context, Poll, Wake, Waker},
-    thread::{self, Thread},
-    time::Duration,
-};
+use std::{collections::BTreeMap, future::Future, sync::Arc, thread, time::Duration};
 
 use rederive_actix::{Await, AwaitError, Config, Outcome, ReducerStatus, View};
 use rederive_core::{
     Engine, Fold, Folded, Halt, MemoryLog, MemoryStore, Observer, PartitionId, Recorded, Reducer,
     Store, Table, Value,
 };
-use rederive_testkit::{Probe, diff::diff_rows};
+use rederive_testkit::{Probe, block_on, diff::diff_rows};
 
 use crate::{Handle, Rederive, StartError};
 
@@ -304,23 +297,5 @@ impl<E: Clone + Send + Sync + 'static> Supervision<E> {
         let started = thread::scope(|scope| scope.spawn(starting).join());
         let handle = started.unwrap_or_else(|payload| std::panic::resume_unwind(payload))?;
         Ok(Supervised { log, store, probe, reducers, handle })
-    }
-}
-
-/// Runs a future on this thread, which sleeps while it waits.
-fn block_on<T>(future: impl Future<Output = T>) -> T {
-    struct Unpark(Thread);
-    impl Wake for Unpark {
-        fn wake(self: Arc<Self>) {
-            self.0.unpark();
-        }
-    }
-    let waker = Waker::from(Arc::new(Unpark(thread::current())));
-    let (mut future, mut context) = (std::pin::pin!(future), Context::from_waker(&waker));
-    loop {
-        match future.as_mut().poll(&mut context) {
-            Poll::Ready(output) => return output,
-            Poll::Pending => thread::park(),
-        }
     }
 }

@@ -104,9 +104,11 @@ pub fn effects_are_marked_in_one_transaction<T: StoreUnderTest>(test: T) {
     assert!(left[1..].iter().all(|record| record.parked.is_none()));
     assert_eq!(keys(left), emitted[150..]);
     test.store().outbox().mark("mails", epoch, &marks).expect("again does no harm");
-    let counts = test.store().outbox().counts("mails").expect("it counts");
+    let counts = test.store().outbox().counts("mails", u64::MAX).expect("it counts");
     assert_eq!(counts, OutboxCounts { pending: 49, parked: 1 });
-    let counts = test.store().outbox().counts("others").expect("it counts");
+    let counts = test.store().outbox().counts("mails", 20).expect("it counts");
+    assert_eq!(counts, OutboxCounts { pending: 20, parked: 1 }, "no further than asked for");
+    let counts = test.store().outbox().counts("others", u64::MAX).expect("it counts");
     assert_eq!(counts, OutboxCounts::default());
 }
 
@@ -132,7 +134,7 @@ pub fn a_forgotten_reducer_has_no_effects<T: StoreUnderTest>(test: T) {
     let mut other = Owner::open(test.store(), "others");
     commit(&mut other, &[key("a", 1, 0)]);
     assert_eq!(test.store().forget("mails"), Ok(true));
-    let pending = |of: &str| test.store().outbox().counts(of).expect("it counts").pending;
+    let pending = |of: &str| test.store().outbox().counts(of, u64::MAX).expect("it counts").pending;
     assert_eq!((pending("mails"), pending("others")), (0, 1));
 }
 
