@@ -102,7 +102,7 @@ impl Courier {
     fn end(&mut self, end: CourierEnd, ctx: &mut Context<Self>) {
         self.guard.disarm();
         self.links.done.do_send(CourierDone { end, generation: self.links.generation });
-        ctx.terminate();
+        ctx.stop();
     }
 
     /// Writes what has ended, or reads what is next: one question at a time.
@@ -312,6 +312,6 @@ impl Handler<Abort> for Courier {
 
     fn handle(&mut self, _: Abort, ctx: &mut Context<Self>) {
         self.guard.disarm();
-        ctx.terminate();
+        ctx.stop();
     }
 }

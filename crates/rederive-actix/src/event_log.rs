@@ -335,7 +335,7 @@ impl<E: Send + Sync + 'static> Actor for EventLogActor<E> {
             Ok(worker) => self.worker = Some(worker),
             Err(error) => {
                 log::error!(target: "rederive", "cannot start the reader thread: {error}");
-                ctx.terminate();
+                ctx.stop();
                 return;
             }
         }
@@ -469,6 +469,6 @@ impl<E: Send + Sync + 'static> Handler<Abort> for EventLogActor<E> {
 
     fn handle(&mut self, _: Abort, ctx: &mut Context<Self>) {
         self.guard.disarm();
-        ctx.terminate();
+        ctx.stop();
     }
 }

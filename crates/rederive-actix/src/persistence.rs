@@ -206,7 +206,7 @@ impl Actor for Persistence {
             Ok(worker) => self.worker = Some(worker),
             Err(error) => {
                 log::error!(target: "rederive", "cannot start the commit thread: {error}");
-                ctx.terminate();
+                ctx.stop();
             }
         }
     }
@@ -349,6 +349,6 @@ impl Handler<Abort> for Persistence {
 
     fn handle(&mut self, _: Abort, ctx: &mut Context<Self>) {
         self.guard.disarm();
-        ctx.terminate();
+        ctx.stop();
     }
 }

@@ -420,6 +420,6 @@ impl<E: Send + Sync + 'static> Handler<Abort> for Dispatcher<E> {
 
     fn handle(&mut self, _: Abort, ctx: &mut Context<Self>) {
         self.guard.disarm();
-        ctx.terminate();
+        ctx.stop();
     }
 }
