@@ -15,13 +15,13 @@ compile_error!(
 );
 
 mod codec;
+mod compute;
 mod error;
 mod expected;
 mod explanation;
 mod failed;
 mod plan;
 #[cfg(feature = "postgres")]
-#[allow(dead_code, reason = "the store and the event log, which use it all, are to come")]
 pub mod postgres;
 #[cfg(feature = "sqlite")]
 mod schema;
@@ -34,7 +34,7 @@ pub use error::AppendError;
 pub use expected::Expected;
 pub use explanation::{SqlExplanation, SqlStatement};
 #[cfg(feature = "postgres")]
-pub use postgres::{PostgresDatabase, PostgresError, PostgresOps, PostgresOptions};
+pub use postgres::{PostgresDatabase, PostgresError, PostgresOps, PostgresOptions, PostgresStore};
 #[cfg(feature = "sqlite")]
 pub use sqlite::{
     QueryLog, SqliteDatabase, SqliteError, SqliteEventLog, SqliteOps, SqliteOptions, SqliteStore,

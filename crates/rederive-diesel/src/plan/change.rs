@@ -239,9 +239,9 @@ impl<'a> Planned<'a> {
 }
 
 impl TableFacts {
-    /// Whether the table would take the value; its type has been checked.
+    /// Whether the table would certainly take the value; its type has been checked.
     pub(crate) fn accepts(&self, column: usize, value: &Value) -> bool {
-        *value != Value::Null || self.nullable[column]
+        self.takes[column].surely(value) && (*value != Value::Null || self.nullable[column])
     }
 
     /// Whether a new row of these values has all that the table demands.

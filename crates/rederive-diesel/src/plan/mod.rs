@@ -13,7 +13,7 @@ mod facts;
 mod planner;
 
 pub(crate) use change::{Cell, Kind, Planned};
-pub(crate) use facts::{Facts, Policy, TableFacts};
+pub(crate) use facts::{Facts, Policy, TableFacts, Takes};
 pub(crate) use planner::{Plan, PlanError, Planner, Set, Shape, Step};
 
 #[cfg(test)]

@@ -35,6 +35,20 @@ pub(crate) enum Step<'a> {
     Custom(&'a Arc<dyn CustomOp>),
 }
 
+impl Step<'_> {
+    /// What it comes after within its layer: rows are written to parents first, and deleted from
+    /// children first after that.
+    fn rank(&self) -> (bool, i64) {
+        match self {
+            Step::Rows(Set { shape, facts, .. }) if shape.kind == Kind::Delete => {
+                (true, -facts.rank)
+            }
+            Step::Rows(set) => (false, set.facts.rank),
+            Step::Where(_) | Step::Custom(_) => (false, 0),
+        }
+    }
+}
+
 /// The steps of a transaction, to be run in order.
 #[derive(Debug)]
 pub(crate) struct Plan<'a> {
@@ -180,7 +194,7 @@ impl<'a, F: Facts> Planner<'a, F> {
         }
         let sets = sets.into_iter().map(|(layer, set)| (layer, Step::Rows(set)));
         let mut steps: Vec<_> = sets.chain(self.others).collect();
-        steps.sort_by_key(|(layer, _)| *layer);
+        steps.sort_by_key(|(layer, step)| (*layer, step.rank()));
         Plan { rows: self.rows, steps: steps.into_iter().map(|(_, step)| step).collect() }
     }
 

@@ -26,6 +26,10 @@ impl Facts for Known {
     fn of(&mut self, table: &'static Table) -> Result<Rc<TableFacts>, Infallible> {
         let facts = TableFacts {
             policy: self.0,
+            row_by_row: self.0 == Policy::Order,
+            rank: 0,
+            takes: vec![Takes::All; table.columns.len()],
+            types: Vec::new(),
             nullable: table
                 .columns
                 .iter()

@@ -1,9 +1,6 @@
 //! [`Connections`]: a pool for reads and occasional writes, and [`Line`]s of writers' own.
 
-use std::{
-    panic::{AssertUnwindSafe, catch_unwind},
-    sync::Arc,
-};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use diesel::{
     connection::{AnsiTransactionManager, CacheSize, SimpleConnection, TransactionManager},
@@ -31,6 +28,8 @@ pub(crate) struct Connections {
     pub(crate) schema: Schema,
     /// Begins a transaction that writes, and sets its time-outs.
     begin: String,
+    /// The same for a commit, in which foreign keys that may wait do so.
+    begin_commit: String,
     /// The same for one that sees one state of the database and cannot write.
     begin_read: String,
     pool: Pool<ConnectionManager<PgConnection>>,
@@ -76,12 +75,8 @@ impl Connections {
             .connection_customizer(Box::new(Prepared(options.prepared_statements)))
             .build_unchecked(ConnectionManager::new(&target.url));
         let begin_read = format!("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; {begin}");
-        Ok(Self { target, options, schema, begin: set_timeouts, begin_read, pool })
-    }
-
-    /// A connection for one writer.
-    pub(crate) fn line(self: &Arc<Self>) -> Line {
-        Line { conn: None }
+        let begin_commit = format!("{set_timeouts}; SET CONSTRAINTS ALL DEFERRED");
+        Ok(Self { target, options, schema, begin: set_timeouts, begin_commit, begin_read, pool })
     }
 
     /// Runs `body` in a transaction on a connection of the pool.
@@ -144,6 +139,7 @@ impl Connections {
 }
 
 /// A connection of somebody's own, which is replaced when it breaks.
+#[derive(Default)]
 pub(crate) struct Line {
     /// Taken out while in use: a transaction that panics leaves `None`, and the next one connects anew.
     conn: Option<PgConnection>,
@@ -158,6 +154,16 @@ impl Line {
     ) -> Result<T, Failed<E>> {
         let Connections { target, options, begin, .. } = connections;
         self.run(target, options, begin, body)
+    }
+
+    /// Runs `body` in a transaction in which foreign keys that are deferrable are checked at the end.
+    pub(crate) fn committing<T, E>(
+        &mut self,
+        connections: &Connections,
+        body: impl FnOnce(&mut PgConnection) -> Result<T, E>,
+    ) -> Result<T, Failed<E>> {
+        let Connections { target, options, begin_commit, .. } = connections;
+        self.run(target, options, begin_commit, body)
     }
 
     fn run<T, E>(

@@ -4,7 +4,9 @@ use std::{fmt, sync::Arc};
 
 use diesel::{QueryResult, pg::PgConnection};
 
-use super::{PostgresError, PostgresOptions, connections::Connections, target::Target};
+use super::{
+    PostgresError, PostgresOptions, PostgresStore, connections::Connections, target::Target,
+};
 
 /// One database of a PostgreSQL server: an event log, a store, and your own tables beside them.
 /// Clones share the connections.
@@ -71,6 +73,11 @@ impl PostgresDatabase {
     /// The schema that the tables of Rederive are in.
     pub fn schema(&self) -> &str {
         &self.0.connections.schema.name
+    }
+
+    /// The store in this database: derived state in your own tables, and the progress of reducers.
+    pub fn store(&self) -> PostgresStore {
+        PostgresStore::new(self.clone())
     }
 
     /// Reads in a transaction of its own, so that all queries of the closure see one state of the

@@ -14,8 +14,8 @@ const LOCK: i64 = i64::from_be_bytes(*b"rederive");
 /// What leads from each version to the next. Only ever add to the end.
 ///
 /// Cursors are stored as `Cursor::encode` writes them: their bytewise order is their order as cursors.
-/// What has a key of its own (`id`) may be longer than an index can hold: then `id` is the
-/// [abbreviation](super::id) and `long_id` the whole. A time is in microseconds since 1970.
+/// Ids of partitions that are longer than an index can hold are [abbreviated](super::ids), and stand in
+/// `rederive_long_ids` as they are. A time is in microseconds since 1970.
 const STEPS: [&str; 1] = [
     // Whoever inserts events holds a lock from before the first number is taken until its transaction
     // ends, also if it knows nothing of it. So events become visible in the order of their numbers,
@@ -48,19 +48,22 @@ const STEPS: [&str; 1] = [
         revision bigint NOT NULL,
         cursor text COLLATE \"C\" NOT NULL,
         paused boolean NOT NULL DEFAULT false,
-        rebuild_to text COLLATE \"C\"
+        rebuild_to text COLLATE \"C\",
+        owner text,
+        lease bigint NOT NULL DEFAULT 0,
+        lease_until bigint NOT NULL DEFAULT 0
     ) WITH (fillfactor = 50);
     CREATE TABLE @rederive_tables (
         name text COLLATE \"C\" PRIMARY KEY,
-        reducer text COLLATE \"C\" NOT NULL REFERENCES @rederive_reducers (name) ON DELETE CASCADE,
+        sql_name text NOT NULL,
+        reducer text COLLATE \"C\" NOT NULL,
         created boolean NOT NULL,
         partition_column text
     );
     CREATE INDEX rederive_tables_reducer ON @rederive_tables (reducer);
     CREATE TABLE @rederive_partitions (
-        reducer text COLLATE \"C\" NOT NULL REFERENCES @rederive_reducers (name) ON DELETE CASCADE,
+        reducer text COLLATE \"C\" NOT NULL,
         id text COLLATE \"C\" NOT NULL,
-        long_id text,
         cursor text COLLATE \"C\" NOT NULL,
         halt_cursor text COLLATE \"C\",
         halt_kind text,
@@ -74,22 +77,19 @@ const STEPS: [&str; 1] = [
     CREATE TABLE @rederive_states (
         reducer text COLLATE \"C\" NOT NULL,
         id text COLLATE \"C\" NOT NULL,
-        long_id text,
         cursor text COLLATE \"C\" NOT NULL,
         state text NOT NULL,
         PRIMARY KEY (reducer, id)
     ) WITH (fillfactor = 80);
     CREATE TABLE @rederive_silences (
-        reducer text COLLATE \"C\" NOT NULL REFERENCES @rederive_reducers (name) ON DELETE CASCADE,
+        reducer text COLLATE \"C\" NOT NULL,
         id text COLLATE \"C\",
-        long_id text,
         cursor text COLLATE \"C\" NOT NULL
     );
     CREATE UNIQUE INDEX rederive_silences_partition ON @rederive_silences (reducer, id);
     CREATE TABLE @rederive_outbox (
         reducer text COLLATE \"C\" NOT NULL,
         id text COLLATE \"C\" NOT NULL,
-        long_id text,
         cursor text COLLATE \"C\" NOT NULL,
         number bigint NOT NULL,
         effect text NOT NULL,
@@ -99,11 +99,14 @@ const STEPS: [&str; 1] = [
         parked_time bigint,
         PRIMARY KEY (reducer, id, cursor, number)
     );
+    CREATE TABLE @rederive_long_ids (
+        id text COLLATE \"C\" PRIMARY KEY,
+        whole text NOT NULL
+    );
     CREATE TABLE @rederive_skips (
-        reducer text COLLATE \"C\" NOT NULL REFERENCES @rederive_reducers (name) ON DELETE CASCADE,
+        reducer text COLLATE \"C\" NOT NULL,
         cursor text COLLATE \"C\" NOT NULL,
         partition_id text COLLATE \"C\",
-        long_id text,
         kind text NOT NULL,
         message text NOT NULL,
         attempts bigint NOT NULL,

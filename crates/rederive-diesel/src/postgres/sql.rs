@@ -44,6 +44,10 @@ impl<'a> Bind<'a> {
         Bind::BigInt(Some(value))
     }
 
+    pub(crate) fn limit(rows: usize) -> Self {
+        Self::integer(i64::try_from(rows).unwrap_or(i64::MAX))
+    }
+
     pub(crate) fn texts<T: Into<Cow<'a, str>>>(values: impl IntoIterator<Item = T>) -> Self {
         Bind::Texts(values.into_iter().map(|value| Some(value.into())).collect())
     }
@@ -221,5 +225,31 @@ impl Schema {
     /// The text with the schema before each name that follows an `@`.
     pub(crate) fn sql(&self, text: &str) -> String {
         text.replace('@', &format!("{}.", self.quoted))
+    }
+}
+
+/// A connection in a transaction, and where the tables of Rederive are.
+pub(crate) struct Session<'c> {
+    pub(crate) conn: &'c mut PgConnection,
+    pub(crate) schema: &'c Schema,
+}
+
+impl Session<'_> {
+    /// Executes a statement in which the names of Rederive's tables follow an `@`: how many rows it
+    /// changed.
+    pub(crate) fn execute(&mut self, text: &str, binds: &[Bind<'_>]) -> QueryResult<usize> {
+        let text = self.schema.sql(text);
+        Sql { text: &text, binds }.execute(self.conn)
+    }
+
+    /// The rows that such a statement selects.
+    pub(crate) fn rows(&mut self, text: &str, binds: &[Bind<'_>]) -> QueryResult<Vec<Cells>> {
+        let text = self.schema.sql(text);
+        Sql { text: &text, binds }.rows(self.conn)
+    }
+
+    /// The first row that such a statement selects.
+    pub(crate) fn row(&mut self, text: &str, binds: &[Bind<'_>]) -> QueryResult<Option<Cells>> {
+        Ok(self.rows(text, binds)?.into_iter().next())
     }
 }

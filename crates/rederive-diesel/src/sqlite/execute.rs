@@ -1,7 +1,7 @@
 //! Runs the steps of a plan.
 
 use diesel::{QueryResult, result::DatabaseErrorKind, result::Error, sqlite::SqliteConnection};
-use rederive_core::{ChangeError, Key, Table, Value, WhereOp};
+use rederive_core::{ChangeError, Table, Value, WhereOp};
 use smallvec::{SmallVec, smallvec};
 
 use super::{
@@ -11,7 +11,8 @@ use super::{
     transaction,
 };
 use crate::{
-    plan::{Cell, Kind, Plan, Planned, Set, Shape, Step, TableFacts},
+    compute::{self, key_text},
+    plan::{Kind, Plan, Planned, Set, Shape, Step, TableFacts},
     typed::SqlOp,
 };
 
@@ -49,7 +50,7 @@ pub(crate) fn run(conn: &mut SqliteConnection, plan: &Plan<'_>) -> Result<(), St
             Step::Rows(set) => {
                 let rows: Vec<_> = set.rows.iter().map(|index| &plan.rows[*index]).collect();
                 match set.shape.kind {
-                    Kind::Compute => compute(conn, set, &rows)?,
+                    Kind::Compute => compute_rows(conn, set, &rows)?,
                     _ => write(conn, set.table, set.shape, &set.facts, &rows)?,
                 }
             }
@@ -109,7 +110,11 @@ fn write(
 }
 
 /// Reads rows, has their changes computed here, and writes what has become of them.
-fn compute(conn: &mut SqliteConnection, set: &Set, rows: &[&Planned<'_>]) -> Result<(), StepError> {
+fn compute_rows(
+    conn: &mut SqliteConnection,
+    set: &Set,
+    rows: &[&Planned<'_>],
+) -> Result<(), StepError> {
     let (table, facts) = (set.table, &*set.facts);
     let statements = Statements::new(table, set.shape, facts);
     let columns: Vec<usize> = set.shape.columns().map(|(column, _)| column).collect();
@@ -131,66 +136,16 @@ fn compute(conn: &mut SqliteConnection, set: &Set, rows: &[&Planned<'_>]) -> Res
         }
         let mut changed: Vec<(Shape, Vec<Planned<'_>>)> = Vec::new();
         for (row, stored) in chunk.iter().zip(stored) {
-            let stored = stored.ok_or_else(|| no_row(table, row.key))?;
-            let old = whole(row, &columns, stored);
-            let new = computed(row, &old, &columns, facts)?;
-            let differs = columns.iter().filter(|column| new[**column] != old[**column]);
-            let cells: SmallVec<_> =
-                differs.map(|column| (*column, Cell::SetTo(new[*column].clone()))).collect();
-            if cells.is_empty() {
-                continue;
-            }
-            let row =
-                Planned { cells, kind: Kind::Update, table, key: row.key, changes: Vec::new() };
-            let shape = Shape::of(&row);
-            match changed.iter_mut().find(|(of, _)| *of == shape) {
-                Some((_, rows)) => rows.push(row),
-                None => changed.push((shape, vec![row])),
-            }
+            let stored = stored.ok_or_else(|| compute::no_row(table, row.key))?;
+            let old = compute::whole(row, &columns, stored);
+            let new = compute::changed(row, &row.changes, &old, &columns, facts)?;
+            compute::gather(row, &columns, &old, &new, &mut changed);
         }
         for (shape, rows) in &changed {
             write(conn, table, *shape, facts, &rows.iter().collect::<Vec<_>>())?;
         }
     }
     Ok(())
-}
-
-/// A value for each column of the table: the key, and what was read.
-fn whole(row: &Planned<'_>, columns: &[usize], stored: Vec<Value>) -> Vec<Value> {
-    let table = row.table;
-    let mut values = vec![Value::Null; table.columns.len()];
-    for (column, value) in table.key.iter().zip(row.key) {
-        values[*column] = value.clone();
-    }
-    for (column, value) in columns.iter().zip(stored) {
-        values[*column] = value.read_as(table.columns[*column].1);
-    }
-    values
-}
-
-/// The row after all its changes; each state of it must be one that the table would take.
-fn computed(
-    row: &Planned<'_>,
-    old: &[Value],
-    columns: &[usize],
-    facts: &TableFacts,
-) -> Result<Vec<Value>, StepError> {
-    let mut new = old.to_vec();
-    for (nth, change) in (1..).zip(&row.changes) {
-        new = change.apply(row.table, row.key, Some(&new))?.unwrap_or(new);
-        let is_last = nth == row.changes.len();
-        if let Some(refused) =
-            columns.iter().find(|column| !facts.accepts(**column, &new[**column]))
-            && !is_last
-        {
-            let (table, column) = (row.table.name, row.table.columns[*refused].0);
-            return Err(StepError::rule(format!(
-                "NOT NULL constraint failed: {table}.{column} (table {table}, key {})",
-                key_text(row.key)
-            )));
-        }
-    }
-    Ok(new)
 }
 
 fn change_where(conn: &mut SqliteConnection, op: &WhereOp) -> Result<(), StepError> {
@@ -247,7 +202,7 @@ fn why_unchanged(
         let with = |cells| Planned { cells, ..(*row).clone() };
         let key = key_text(row.key);
         if !changes(conn, &with(SmallVec::new()))? {
-            return Ok(no_row(table, row.key));
+            return Ok(compute::no_row(table, row.key).into());
         }
         for (column, cell) in row.cells.iter().filter(|(_, cell)| cell.is_add()) {
             if !changes(conn, &with(smallvec![(*column, cell.clone())]))? {
@@ -267,14 +222,6 @@ fn changes(conn: &mut SqliteConnection, row: &Planned<'_>) -> QueryResult<bool> 
     let mut binds = Vec::new();
     bind_row(row, &mut binds);
     Ok(Statement::update_one(row.table, Shape::of(row)).rows(&binds).execute(conn)? > 0)
-}
-
-fn no_row(table: &Table, key: &Key) -> StepError {
-    StepError::rule(format!("table {} has no row with key {}", table.name, key_text(key)))
-}
-
-pub(super) fn key_text(key: &[Value]) -> String {
-    key.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
 }
 
 impl StepError {

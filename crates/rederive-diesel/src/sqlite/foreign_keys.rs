@@ -8,11 +8,11 @@ use diesel::{
 };
 use rederive_core::{Table, Value};
 
-use super::{
-    execute::key_text,
-    rows::{Bind, Rows, Stored, chunks, local_name, quoted},
+use super::rows::{Bind, Rows, Stored, chunks, local_name, quoted};
+use crate::{
+    compute::key_text,
+    plan::{Plan, Step},
 };
-use crate::plan::{Plan, Step};
 
 /// A foreign key, from a table to its parent.
 struct ForeignKey {

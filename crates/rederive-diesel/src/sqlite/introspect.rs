@@ -15,7 +15,7 @@ use diesel::{
 use rederive_core::{ColumnKind, Table};
 
 use super::rows::local_name;
-use crate::plan::{Facts, Policy, TableFacts};
+use crate::plan::{Facts, Policy, TableFacts, Takes};
 
 /// The facts known so far, of one version of the schema.
 #[derive(Debug, Default)]
@@ -222,7 +222,16 @@ fn read(conn: &mut SqliteConnection, table: &'static Table) -> QueryResult<Table
         .filter(|column| column.key == 0 && column.generated == 0)
         .map(|column| column.name.clone())
         .collect();
-    Ok(TableFacts { policy, nullable, required, settable })
+    Ok(TableFacts {
+        policy,
+        row_by_row: policy == Policy::Order,
+        rank: 0,
+        nullable,
+        takes: vec![Takes::All; table.columns.len()],
+        types: Vec::new(),
+        required,
+        settable,
+    })
 }
 
 fn refusal(message: String) -> diesel::result::Error {

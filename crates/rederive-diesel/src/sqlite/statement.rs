@@ -3,7 +3,7 @@
 use rederive_core::{Change, ColumnKind, Table, WhereOp};
 
 use super::rows::{Bind, Rows, chunks, local_name, quoted};
-use crate::plan::{Cell, Kind, Planned, Policy, Shape, TableFacts};
+use crate::plan::{Cell, Kind, Planned, Shape, TableFacts};
 
 /// The text around the rows, and how many values each has.
 #[derive(Debug)]
@@ -29,7 +29,7 @@ impl Statements {
         // In a table whose rows affect each other, an update goes row by row: SQLite does not promise
         // in which order `UPDATE … FROM` comes to them, and a row may be read only when those before
         // it have been written.
-        let one_by_one = facts.policy == Policy::Order && shape.kind != Kind::Insert;
+        let one_by_one = facts.row_by_row && shape.kind != Kind::Insert;
         let (many, one) = match shape.kind {
             Kind::Insert | Kind::InsertNew | Kind::Upsert | Kind::Replace => {
                 (Statement::insert(table, shape, facts), None)

@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use diesel::prelude::*;
 use rederive_core::{Cursor, Table, Value};
-use rederive_diesel::{SqliteEventLog, SqliteStore, Upcasts};
+use rederive_diesel::{PostgresStore, SqliteEventLog, SqliteStore, Upcasts};
 use rederive_testkit::conformance::{
     append_once::{self, OnceUnderTest},
     event_log::{self, LogUnderTest},
@@ -13,7 +13,7 @@ use rederive_testkit::conformance::{
 
 use serde::{Deserialize, Serialize};
 
-use crate::support::Scratch;
+use crate::support::{PostgresScratch, Scratch};
 
 diesel::table! {
     things (id) {
@@ -36,6 +36,52 @@ diesel::table! {
     tags (tag) { tag -> Text }
 }
 
+type Thing = (
+    String,
+    Option<i16>,
+    Option<i32>,
+    Option<i64>,
+    Option<f64>,
+    Option<bool>,
+    Option<String>,
+    Option<Vec<u8>>,
+);
+
+/// All rows of one of the tables, read as Diesel reads them from any database.
+macro_rules! rows {
+    ($conn:expr, $table:expr) => {
+        match $table.name {
+            "things" => things::table
+                .load::<Thing>($conn)?
+                .into_iter()
+                .map(|(id, small, middle, big, real, flag, name, data)| {
+                    vec![
+                        id.into(),
+                        small.into(),
+                        middle.into(),
+                        big.into(),
+                        real.into(),
+                        flag.into(),
+                        name.into(),
+                        data.into(),
+                    ]
+                })
+                .collect(),
+            "places" => places::table
+                .load::<(String, Option<i64>, i64)>($conn)?
+                .into_iter()
+                .map(|(y, n, x)| vec![y.into(), n.into(), x.into()])
+                .collect(),
+            _ => tags::table
+                .select(tags::tag)
+                .load::<String>($conn)?
+                .into_iter()
+                .map(|tag| vec![tag.into()])
+                .collect(),
+        }
+    };
+}
+
 struct StoreOnSqlite(SqliteStore, Scratch);
 
 impl StoreUnderTest for StoreOnSqlite {
@@ -46,48 +92,25 @@ impl StoreUnderTest for StoreOnSqlite {
     }
 
     fn rows(&self, table: &'static Table) -> Vec<Vec<Value>> {
-        type Thing = (
-            String,
-            Option<i16>,
-            Option<i32>,
-            Option<i64>,
-            Option<f64>,
-            Option<bool>,
-            Option<String>,
-            Option<Vec<u8>>,
-        );
-        let rows = self.1.db.read(|conn| {
-            Ok(match table.name {
-                "things" => things::table
-                    .load::<Thing>(conn)?
-                    .into_iter()
-                    .map(|(id, small, middle, big, real, flag, name, data)| {
-                        vec![
-                            id.into(),
-                            small.into(),
-                            middle.into(),
-                            big.into(),
-                            real.into(),
-                            flag.into(),
-                            name.into(),
-                            data.into(),
-                        ]
-                    })
-                    .collect(),
-                "places" => places::table
-                    .load::<(String, Option<i64>, i64)>(conn)?
-                    .into_iter()
-                    .map(|(y, n, x)| vec![y.into(), n.into(), x.into()])
-                    .collect(),
-                _ => tags::table
-                    .select(tags::tag)
-                    .load::<String>(conn)?
-                    .into_iter()
-                    .map(|tag| vec![tag.into()])
-                    .collect(),
-            })
-        });
-        rows.unwrap()
+        self.1.db.read(|conn| Ok(rows!(conn, table))).unwrap()
+    }
+}
+
+struct StoreOnPostgres(PostgresStore, PostgresScratch);
+
+impl StoreUnderTest for StoreOnPostgres {
+    type Store = PostgresStore;
+
+    fn store(&self) -> &PostgresStore {
+        &self.0
+    }
+
+    fn rows(&self, table: &'static Table) -> Vec<Vec<Value>> {
+        self.1.db.read(|conn| Ok(rows!(conn, table))).unwrap()
+    }
+
+    fn binary(&self) -> &str {
+        "BYTEA"
     }
 }
 
@@ -96,6 +119,14 @@ fn the_store_keeps_every_promise() {
     store::exercise(|| {
         let scratch = Scratch::new(CREATE_TABLES);
         StoreOnSqlite(scratch.db.store(), scratch)
+    });
+}
+
+#[test]
+fn the_store_on_postgres_keeps_every_promise() {
+    store::exercise(|| {
+        let scratch = PostgresScratch::new(&CREATE_TABLES.replace("BLOB", "BYTEA"));
+        StoreOnPostgres(scratch.db.store(), scratch)
     });
 }
 

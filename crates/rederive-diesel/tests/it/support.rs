@@ -1,11 +1,15 @@
 //! What several tests need: a temporary database, and commits without ceremony.
 
-use diesel::{QueryableByName, RunQueryDsl, connection::SimpleConnection, sql_query};
+use diesel::{
+    Connection, PgConnection, QueryableByName, RunQueryDsl, connection::SimpleConnection, sql_query,
+};
 use rederive_core::{
     CommitError, Cursor, CursorKind, Halt, Op, Opening, PartitionId, PartitionWrite, ReducerWrite,
     Revision, Store, Writer,
 };
-use rederive_diesel::{SqliteDatabase, SqliteOptions, Synchronous};
+use rederive_diesel::{
+    PostgresDatabase, PostgresOptions, SqliteDatabase, SqliteOptions, Synchronous,
+};
 use tempfile::TempDir;
 
 /// A database in a directory of its own.
@@ -54,6 +58,29 @@ impl Scratch {
         let sql = format!("SELECT coalesce(line, 'NULL') AS line FROM ({sql})");
         let lines: Vec<Line> = self.db.read(|conn| sql_query(sql).load(conn)).unwrap();
         lines.into_iter().map(|line| line.line).collect()
+    }
+}
+
+/// A database of its own on the server that tests share.
+pub(crate) struct PostgresScratch {
+    // Before its database is dropped.
+    pub(crate) db: PostgresDatabase,
+    _database: test_postgres::Database,
+}
+
+impl PostgresScratch {
+    pub(crate) fn new(set_up: &str) -> Self {
+        Self::with(set_up, PostgresOptions::default())
+    }
+
+    pub(crate) fn with(set_up: &str, options: PostgresOptions) -> Self {
+        let database = test_postgres::Database::create(|url, sql| {
+            let mut conn = PgConnection::establish(url).map_err(|error| error.to_string())?;
+            conn.batch_execute(sql).map_err(|error| error.to_string())
+        });
+        database.execute(&format!("SELECT; {set_up}"));
+        let db = PostgresDatabase::connect_with(database.url(), options).unwrap();
+        Self { db, _database: database }
     }
 }
 
