@@ -99,6 +99,8 @@ const STEPS: [&str; 1] = [
         parked_time bigint,
         PRIMARY KEY (reducer, id, cursor, number)
     );
+    CREATE INDEX rederive_outbox_parked
+        ON @rederive_outbox (reducer, id, cursor, number) WHERE parked_kind IS NOT NULL;
     CREATE TABLE @rederive_long_ids (
         id text COLLATE \"C\" PRIMARY KEY,
         whole text NOT NULL

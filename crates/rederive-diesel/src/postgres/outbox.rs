@@ -73,14 +73,20 @@ impl Outbox for PostgresStore {
         self.change("DELETE FROM @rederive_outbox", reducer, key)
     }
 
-    fn counts(&self, reducer: &str) -> Result<OutboxCounts, StoreError> {
-        let text = "SELECT count(*), count(parked_kind) FROM @rederive_outbox WHERE reducer = \0";
-        let (all, parked) = self.reading(|session| {
-            let row = session.row(text, &[Bind::text(escaped(reducer))])?;
+    fn counts(&self, reducer: &str, at_most: u64) -> Result<OutboxCounts, StoreError> {
+        // Rows beyond the limit are not looked at; parked ones have an index of their own.
+        let text = "SELECT (SELECT count(*) FROM (SELECT FROM @rederive_outbox
+                WHERE reducer = \0 AND parked_kind IS NULL LIMIT \0) AS pending),
+            (SELECT count(*) FROM (SELECT FROM @rederive_outbox
+                WHERE reducer = \0 AND parked_kind IS NOT NULL LIMIT \0) AS parked)";
+        let of = Bind::text(escaped(reducer));
+        let limit = Bind::integer(i64::try_from(at_most).unwrap_or(i64::MAX));
+        let (pending, parked) = self.reading(|session| {
+            let row = session.row(text, &[of.clone(), limit.clone(), of, limit])?;
             row.map_or(Ok((0, 0)), |mut row| Ok((row.integer()?, row.integer()?)))
         })?;
         let unsigned = |count: i64| u64::try_from(count).unwrap_or(0);
-        Ok(OutboxCounts { pending: unsigned(all - parked), parked: unsigned(parked) })
+        Ok(OutboxCounts { pending: unsigned(pending), parked: unsigned(parked) })
     }
 }
 
