@@ -8,12 +8,14 @@ pub(crate) const HELP: &str = "\
 Reads the first-parent history of a git repository into an event log, derives two tables from
 it, files and authors, and checks the files against git.
 
-Usage: git_history [REPO] [--database FILE] [--revision REV] [--bench]
+Usage: git_history [REPO] [--database FILE] [--revision REV] [--rebuild] [--portion N] [--bench]
 
   REPO               a folder of the repository; the current folder if not given
   --database FILE    the SQLite database; a file per repository in the cache folder of the
                      system if not given
   --revision REV     the branch, tag or commit to read up to; HEAD if not given
+  --rebuild          derive both tables anew from the event log
+  --portion N        read and commit about N events at a time
   --bench            derive into a temporary database, beside a hand-written loop that does the
                      same work, and print how fast both are
   -h, --help         print this and stop
@@ -35,7 +37,17 @@ pub(crate) struct Args {
     /// `None`: the one of the cache folder.
     pub(crate) database: Option<PathBuf>,
     pub(crate) revision: String,
+    pub(crate) work: Work,
     pub(crate) bench: bool,
+}
+
+/// How the tables are derived.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Work {
+    /// From the beginning, whatever is there.
+    pub(crate) rebuild: bool,
+    /// About how many events at a time; `None` for the defaults.
+    pub(crate) portion: Option<usize>,
 }
 
 /// Reads the arguments, without the program's name.
@@ -44,12 +56,16 @@ pub(crate) fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Request,
 
     let mut parser = lexopt::Parser::from_args(args);
     let (mut repository, mut database, mut revision) = (None, None, None);
-    let mut bench = false;
+    let (mut bench, mut work) = (false, Work::default());
     while let Some(argument) = parser.next()? {
         match argument {
             Short('h') | Long("help") => return Ok(Request::Help),
             Long("database") if database.is_none() => database = Some(parser.value()?.into()),
             Long("revision") if revision.is_none() => revision = Some(parser.value()?.string()?),
+            Long("rebuild") => work.rebuild = true,
+            Long("portion") if work.portion.is_none() => {
+                work.portion = Some(parser.value()?.parse()?);
+            }
             Long("bench") => bench = true,
             Value(path) if repository.is_none() => repository = Some(PathBuf::from(path)),
             other => return Err(other.unexpected()),
@@ -59,6 +75,7 @@ pub(crate) fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Request,
         repository: repository.unwrap_or_else(|| PathBuf::from(".")),
         database,
         revision: revision.unwrap_or_else(|| "HEAD".to_owned()),
+        work,
         bench,
     }))
 }
@@ -84,6 +101,7 @@ mod tests {
             repository: "repo".into(),
             database: Some("x.db".into()),
             revision: "v1".to_owned(),
+            work: Work::default(),
             bench: false,
         });
         for args in [
@@ -96,6 +114,14 @@ mod tests {
     }
 
     #[test]
+    fn a_rebuild_may_be_done_in_portions() {
+        let Request::Run(args) = parsed(&["--rebuild", "--portion", "7"]).unwrap() else {
+            panic!("not a run")
+        };
+        assert_eq!(args.work, Work { rebuild: true, portion: Some(7) });
+    }
+
+    #[test]
     fn what_is_not_understood_is_refused() {
         for args in [
             &["a", "b"][..],
@@ -103,6 +129,7 @@ mod tests {
             &["--database"],
             &["--revision", "a", "--revision", "b"],
             &["-x"],
+            &["--portion", "many"],
         ] {
             assert!(parsed(args).is_err(), "{args:?}");
         }

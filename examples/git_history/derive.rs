@@ -1,10 +1,11 @@
 //! From the repository to the two tables: append what is new, and wait until it is derived.
 
-use std::time::Duration;
+use std::{io::Write as _, time::Duration};
 
 use rederive::diesel::{Expected, SqliteDatabase, SqliteEventLog};
-use rederive::{Await, Cursor, EventLog as _, Handle, Rederive};
+use rederive::{Await, Config, Cursor, EventLog as _, Handle, RebuildError, Rederive, Sizes};
 
+use crate::args::Work;
 use crate::event::{Batches, HistoryEvent};
 use crate::failure::Failure;
 use crate::git::{CommitId, Repository};
@@ -26,6 +27,7 @@ pub(crate) async fn derive(
     repository: &Repository,
     to: &CommitId,
     database: &SqliteDatabase,
+    work: &Work,
 ) -> Result<(), Failure> {
     let log = database.event_log::<HistoryEvent>();
     let head = log.head().map_err(unreadable)?;
@@ -35,6 +37,7 @@ pub(crate) async fn derive(
     let handle = Rederive::new(log.clone())
         .register(Files, database.store())
         .register(Authors, database.store())
+        .config(config(work))
         .start()
         .await
         .map_err(|error| {
@@ -44,12 +47,50 @@ pub(crate) async fn derive(
     let progress = Progress::on_stderr();
     let reading = progress.stage("reading", "commits", range.commits);
     let batches = Batches::new(repository.history(&range)?, BATCH);
-    let derived = match append(&log, batches, reading).await {
-        Ok(()) => catch_up(&handle, &progress, &log).await,
-        Err(failure) => Err(failure),
+    let derived = async {
+        append(&log, batches, reading).await?;
+        if work.rebuild {
+            rebuild(&handle).await?;
+        }
+        catch_up(&handle, &progress, &log).await
     };
+    let derived = derived.await;
     handle.stop().await;
     derived
+}
+
+fn config(work: &Work) -> Config {
+    let config = Config::default();
+    let Some(portion) = work.portion else { return config };
+    let rebuild = Sizes { slice: portion, window: 2 * portion, batch: portion, group: portion };
+    Config {
+        slice: portion,
+        window: 2 * portion,
+        batch: portion,
+        group: portion,
+        rebuild,
+        ..config
+    }
+}
+
+/// Derives both tables anew, at the same time. One that a former run has begun goes on.
+async fn rebuild(handle: &Handle) -> Result<(), Failure> {
+    let tasks = ["files", "authors"].map(|reducer| {
+        let handle = handle.clone();
+        actix_rt::spawn(async move { handle.rebuild(reducer).await })
+    });
+    for task in tasks {
+        match task.await.unwrap_or(Err(RebuildError::Interrupted)) {
+            // Nobody may be there to read it.
+            Ok(report) => drop(writeln!(std::io::stderr(), "rebuilt {report}")),
+            Err(RebuildError::UnderWay) => {}
+            Err(error) => {
+                let advice = "Correct the cause and run again: the rebuild goes on.";
+                return Err(Failure::new(error, advice));
+            }
+        }
+    }
+    Ok(())
 }
 
 /// The commit that the log goes up to; `None` for an empty log.

@@ -12,6 +12,7 @@ use diesel::sqlite::SqliteConnection;
 use rederive::diesel::SqliteDatabase;
 use rederive::{Cursor, EventLog as _};
 
+use crate::args::Work;
 use crate::event::{Batches, HistoryEvent};
 use crate::failure::Failure;
 use crate::git::{Change, CommitId, Repository};
@@ -41,7 +42,7 @@ pub(crate) fn compare(repository: &Repository, to: &CommitId) -> Result<String, 
         let path = folder.path().join(format!("ours-{round}.db"));
         let (took, derived) = timed(&path, |database| {
             let system = actix_rt::System::new();
-            system.block_on(derive::derive(repository, to, database))?;
+            system.block_on(derive::derive(repository, to, database, &Work::default()))?;
             rows(database)
         })?;
         ours.push(took);

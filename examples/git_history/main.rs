@@ -64,7 +64,7 @@ fn run(args: &Args) -> Result<bool, Failure> {
     };
     print(&format!("database {}\n", path.display()))?;
     let database = open(&path)?;
-    actix_rt::System::new().block_on(derive::derive(&repository, &to, &database))?;
+    actix_rt::System::new().block_on(derive::derive(&repository, &to, &database, &args.work))?;
 
     let mut verification = Verification::against(repository.tree(&to)?)?;
     let (files, authors) = database

@@ -1,7 +1,7 @@
 //! From events to changes of the two tables.
 
-use rederive::diesel::DieselOps as _;
-use rederive::{Ops, Partitions, Recorded, ReduceError, Reducer};
+use rederive::diesel::{DieselOps as _, owned};
+use rederive::{Ops, OwnedTable, Partitions, Recorded, ReduceError, Reducer};
 
 use crate::event::HistoryEvent;
 use crate::git::{Change, PathChange};
@@ -15,6 +15,10 @@ impl Reducer for Files {
 
     fn name(&self) -> &str {
         "files"
+    }
+
+    fn tables(&self) -> Vec<OwnedTable> {
+        vec![owned(files::table).partitioned_by("path")]
     }
 
     fn partition(&self, event: &HistoryEvent) -> Partitions {
@@ -65,6 +69,10 @@ impl Reducer for Authors {
 
     fn name(&self) -> &str {
         "authors"
+    }
+
+    fn tables(&self) -> Vec<OwnedTable> {
+        vec![owned(authors::table).partitioned_by("author")]
     }
 
     fn partition(&self, event: &HistoryEvent) -> Partitions {

@@ -514,6 +514,16 @@ mod in_a_table {
                 };
                 assert_eq!(rows, ["a", "b"].map(clock));
             }
+            // What is built anew is what was there, and the other row is left alone.
+            db.write(|conn| conn.batch_execute("UPDATE clocks SET ticks = -7")).expect("a table");
+            rederive.rebuild_partition("clocks", "a").await.expect("it is rebuilt");
+            let ticks = || -> Vec<i64> {
+                let query = clocks::table.order(clocks::id).select(clocks::ticks);
+                db.read(|conn| query.load(conn)).expect("a table")
+            };
+            assert_eq!(ticks(), [3 * round, -7]);
+            rederive.rebuild_partition("clocks", "b").await.expect("it is rebuilt");
+            assert_eq!(ticks(), [3 * round, 3 * round]);
             rederive.stop().await;
         }
     }

@@ -10,7 +10,7 @@ use std::{
 };
 
 use diesel::{QueryableByName, RunQueryDsl as _, sql_types::Text};
-use rederive::diesel::SqliteDatabase;
+use rederive::{Store as _, diesel::SqliteDatabase};
 use rederive_testkit::{Rng, Seed};
 
 use crate::fixture::example;
@@ -48,6 +48,60 @@ fn killed_ten_times_it_derives_the_same_tables_as_undisturbed() {
     for query in [FILES, AUTHORS, EVENTS] {
         assert_eq!(rows(&disturbed, query), rows(&peaceful, query));
     }
+}
+
+#[test]
+fn a_rebuild_killed_at_random_moments_is_never_taken_for_complete_and_goes_on() {
+    let mut rng = Seed::from_env().rng();
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let repository = folder.path().join("repository");
+    make_history(&repository, &mut rng);
+    let database = folder.path().join("history.db");
+    verified(&run(&repository, &database).output().expect("it starts"));
+    let tables = || [FILES, AUTHORS].map(|query| rows(&database, query));
+    let complete = tables();
+    let rebuild = |arguments: &[&str]| {
+        let mut command = run(&repository, &database);
+        command.args(["--portion", "50"]).args(arguments);
+        command
+    };
+    let begun = Instant::now();
+    verified(&rebuild(&["--rebuild"]).output().expect("it starts"));
+    let undisturbed = begun.elapsed();
+    assert_eq!(tables(), complete);
+
+    let (mut in_the_middle, mut tries) = ([0, 0], 0);
+    while in_the_middle.contains(&0) || tries < KILLS {
+        tries += 1;
+        assert!(tries < 20 * KILLS, "never in the middle: {in_the_middle:?}");
+        // Every other time, the run after a kill is killed as well.
+        let arguments: &[&str] = if tries % 2 == 0 { &["--rebuild"] } else { &[] };
+        let mut process = rebuild(arguments)
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("it starts");
+        thread::sleep(Duration::from_micros(rng.range(0..undisturbed.as_micros() as usize) as u64));
+        process.kill().expect("it is killed");
+        process.wait().expect("it ends");
+        let stored = |reducer| {
+            let database = SqliteDatabase::open(&database).expect("it can be opened");
+            let stored = database.store().stored(reducer).expect("it can be read");
+            stored.expect("it is known").rebuilding.is_none()
+        };
+        let is_complete = ["files", "authors"].map(stored);
+        let tables = tables();
+        for table in 0..2 {
+            if is_complete[table] {
+                assert_eq!(tables[table], complete[table], "taken for complete");
+            } else if tables[table] != complete[table] && !tables[table].is_empty() {
+                in_the_middle[table] += 1;
+            }
+        }
+    }
+    println!("killed {tries} times, {in_the_middle:?} of them in the middle of a rebuild");
+    verified(&rebuild(&[]).output().expect("it starts"));
+    assert_eq!(tables(), complete);
 }
 
 #[test]

@@ -32,6 +32,7 @@ mod passivation;
 mod querying;
 mod reading;
 mod rebuilding;
+mod rebuilding_effects;
 mod rebuilding_partitions;
 mod repairing;
 mod resuming;

@@ -1,16 +1,16 @@
 //! Rebuilding: the derived state of a reducer is built anew.
 
 use rederive::{
-    Activity, Await, Blocked, Handle, Notice, OnVersionChange, Outcome, RebuildError,
-    RebuildNeeded, RebuildReport, RegisterError, Sizes, StartError, Store, chaos::Victim,
-    core::OpenError,
+    Activity, Await, Blocked, Handle, Notice, OnFailure, OnUndecodable, OnVersionChange, Outcome,
+    Partitions, RebuildError, RebuildNeeded, RebuildReport, RegisterError, Sizes, StartError,
+    Store, chaos::Victim, core::OpenError,
 };
 use rederive_testkit::{CommitFault, Gate};
 
 use crate::{
     fixture::{
         PATIENCE, World,
-        bank::{Accounts, COPIES, Event, fold},
+        bank::{Accounts, COPIES, Event, fold, fold_healed},
         on_every_store, outcomes, status, until,
     },
     killing::kill,
@@ -20,6 +20,8 @@ on_every_store!(
     a_rebuild_leads_to_what_the_events_lead_to,
     a_first_start_needs_a_rebuild_and_so_does_another_version,
     another_version_is_refused_unless_a_rebuild_is_wanted,
+    whether_another_version_is_rebuilt_can_be_said_of_each_reducer,
+    what_is_skipped_during_a_rebuild_is_reported,
     a_rebuild_of_an_empty_log_is_over_at_once,
     a_rebuild_without_starting_replays_everything_and_stops,
     an_interrupted_rebuild_is_never_taken_for_complete_and_goes_on,
@@ -95,6 +97,8 @@ async fn a_rebuild_leads_to_what_the_events_lead_to(world: World) {
     let report = handle.rebuild("accounts").await.expect("it is rebuilt");
     assert_eq!(report.events, world.events().len() as u64);
     assert_eq!((world.rows(), report.halted), (before, 0));
+    assert_eq!((report.partitions, report.skips), (5, 0));
+    assert!(report.to_string().contains("events of 5 partitions"), "{report}");
     world.check();
     assert_eq!(status(&handle).await.rebuild, None);
     let later = world.append([Event::deposited("1", 1)]);
@@ -135,6 +139,52 @@ async fn another_version_is_refused_unless_a_rebuild_is_wanted(world: World) {
     world.check();
     handle.stop().await;
     assert_eq!(world.store.stored("accounts").expect("readable").expect("known").version, 2);
+}
+
+async fn whether_another_version_is_rebuilt_can_be_said_of_each_reducer(world: World) {
+    some_events(&world, 20);
+    let start = |version: u32, of_accounts, of_copies| {
+        world
+            .builder()
+            .on_version_change(OnVersionChange::Rebuild)
+            .register(Accounts::new().version(version), world.store.clone())
+            .on_version_change(of_accounts)
+            .register(Accounts::copies().version(version), world.store.clone())
+            .on_version_change(of_copies)
+            .start()
+    };
+    let (refuse, rebuild) = (OnVersionChange::Refuse, OnVersionChange::Rebuild);
+    let handle = start(1, refuse, refuse).await.expect("nothing is stored yet");
+    world.settled(&handle).await;
+    handle.stop().await;
+    let Err(StartError::Register(RegisterError::Open(error))) = start(2, rebuild, refuse).await
+    else {
+        panic!("it was not refused")
+    };
+    let is_it = |error: &OpenError| matches!(error, OpenError::VersionDiffers { reducer, .. } if reducer == "copies");
+    assert!(is_it(&error), "{error}");
+    let handle = start(2, rebuild, rebuild).await.expect("both are rebuilt");
+    let all = Await::caught_up("accounts").and("copies");
+    handle.wait(all).await.expect("nothing is halted");
+    world.check();
+    assert_eq!(world.store.inner().rows(&COPIES), world.rows());
+    handle.stop().await;
+}
+
+async fn what_is_skipped_during_a_rebuild_is_reported(world: World) {
+    some_events(&world, 20);
+    world.append([Event::poison("1"), Event::poison("2"), Event::deposited("1", 1), Event::Noise]);
+    world.log_faults().break_event(world.events().len() as u64);
+    let reducer = Accounts::new()
+        .on_failure(|_| OnFailure::Skip)
+        .on_undecodable(|_| OnUndecodable::Skip(Partitions::None));
+    let handle = world.start_with([reducer]).await;
+    world.settled(&handle).await;
+    let report = handle.rebuild("accounts").await.expect("it is rebuilt");
+    assert_eq!((report.skips, report.partitions, report.halted), (3, 5, 0));
+    assert!(report.to_string().contains("3 were skipped"), "{report}");
+    assert_eq!(world.rows(), fold_healed(&world.events()).rows);
+    handle.stop().await;
 }
 
 async fn a_rebuild_of_an_empty_log_is_over_at_once(world: World) {

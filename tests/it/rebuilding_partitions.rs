@@ -30,6 +30,10 @@ on_every_store!(
     a_halted_partition_is_rebuilt_with_corrected_code,
     a_rebuild_that_meets_a_bad_event_halts_behind_the_good_ones,
     the_state_of_a_fold_is_built_anew,
+    refused_while_the_reducer_is_rebuilt_as_a_whole,
+    a_retry_that_meets_a_rebuild_ends_with_it,
+    an_event_is_not_skipped_by_who_looked_before_a_rebuild,
+    it_ends_while_events_are_appended_without_a_pause,
 );
 
 const SPOILED: i64 = -777;
@@ -294,6 +298,102 @@ async fn a_rebuild_that_meets_a_bad_event_halts_behind_the_good_ones(world: Worl
     let RepairError::Halted(halt) = told else { panic!("{told}") };
     assert_eq!((&halt.cursor, halt.attempts), (&poison, 1));
     assert_ne!(halt.cursor, Cursor::Start);
+    world.check();
+    handle.stop().await;
+}
+
+async fn refused_while_the_reducer_is_rebuilt_as_a_whole(world: World) {
+    let handle = spoiled(&world).await;
+    let gate = Gate::closed();
+    world.store_faults().on_commit(CommitFault::Stall(gate.clone()));
+    let whole = actix_rt::spawn({
+        let handle = handle.clone();
+        async move { handle.rebuild("accounts").await }
+    });
+    while gate.arrived() == 0 {
+        actix_rt::task::yield_now().await;
+    }
+    assert_eq!(handle.rebuild_partition("accounts", "a").await, Err(RepairError::Rebuilding));
+    gate.open();
+    whole.await.expect("no panic").expect("it is rebuilt");
+    world.check();
+    handle.rebuild_partition("accounts", "a").await.expect("now it may");
+    world.check();
+    handle.stop().await;
+}
+
+/// An account that is halted by poison and holds an event more.
+async fn poisoned(world: &World, reducer: Accounts) -> (Handle, Cursor) {
+    let handle = world.start_with([reducer]).await;
+    fill(world);
+    let poison = world.append([Event::poison("a")]).remove(0).cursor;
+    fill_more(world);
+    world.settled(&handle).await;
+    world.check();
+    (handle, poison)
+}
+
+async fn a_retry_that_meets_a_rebuild_ends_with_it(world: World) {
+    let world = world.with(|config| (config.slice, config.batch) = (3, 3));
+    let reducer = Accounts::new();
+    let cure = reducer.cure();
+    let (handle, _) = poisoned(&world, reducer).await;
+    spoil(&world, "a");
+    cure.store(true, std::sync::atomic::Ordering::SeqCst);
+    for commit in 0..2 {
+        let (gate, rebuild) = begin_and_stall(&world, &handle, commit).await;
+        let retry = actix_rt::spawn({
+            let handle = handle.clone();
+            async move { handle.retry("accounts", "a").await }
+        });
+        actix_rt::task::yield_now().await;
+        gate.open();
+        rebuild.await.expect("no panic").expect("it is rebuilt");
+        let retried = retry.await.expect("no panic");
+        // In the second round it is not halted any more when the rebuild begins.
+        assert!(matches!(retried, Ok(()) | Err(RepairError::NotHalted)), "{retried:?}");
+        assert_eq!(world.rows(), fold_healed(&world.events()).rows);
+        spoil(&world, "a");
+    }
+    handle.stop().await;
+}
+
+async fn an_event_is_not_skipped_by_who_looked_before_a_rebuild(world: World) {
+    let reducer = Accounts::new();
+    let cure = reducer.cure();
+    let (handle, poison) = poisoned(&world, reducer).await;
+    cure.store(true, std::sync::atomic::Ordering::SeqCst);
+    let (gate, rebuild) = begin_and_stall(&world, &handle, 0).await;
+    let skip = actix_rt::spawn({
+        let handle = handle.clone();
+        async move { handle.skip("accounts", "a", poison).await }
+    });
+    actix_rt::task::yield_now().await;
+    gate.open();
+    rebuild.await.expect("no panic").expect("it is rebuilt");
+    let told = skip.await.expect("no panic");
+    assert!(matches!(told, Err(RepairError::Elsewhere(_) | RepairError::UnderWay)), "{told:?}");
+    assert_eq!(handle.skips("accounts", None, 9).await, Ok(vec![]));
+    assert_eq!(world.rows(), fold_healed(&world.events()).rows);
+    handle.stop().await;
+}
+
+async fn it_ends_while_events_are_appended_without_a_pause(world: World) {
+    let world = world.with(|config| (config.slice, config.batch) = (10, 10));
+    let handle = spoiled(&world).await;
+    for amount in 0..300 {
+        world.append([Event::deposited("a", amount), Event::deposited("b", 1)]);
+    }
+    let rebuild = begin(&handle).await;
+    let begun = std::time::Instant::now();
+    while !rebuild.is_finished() {
+        assert!(begun.elapsed() < PATIENCE, "it does not end");
+        let last = world.append([Event::deposited("a", 1), Event::deposited("b", 1)]);
+        // As fast as the reducer can follow: that is what bounds a repair.
+        handle.wait(Await::events("accounts", &last[1..])).await.expect("others go on");
+    }
+    rebuild.await.expect("no panic").expect("it is rebuilt");
+    world.settled(&handle).await;
     world.check();
     handle.stop().await;
 }

@@ -10,7 +10,7 @@ use actix::{Handler, Message, ResponseFuture};
 use rederive_core::{Blocked, Cursor, Halt, OpenError, PartitionId, StoredReducer};
 use tokio::sync::oneshot;
 
-use crate::{message::StopRebuild, supervisor::Supervisor};
+use crate::{dispatcher::seen::Seen, message::StopRebuild, supervisor::Supervisor};
 
 /// Builds the derived state of a reducer anew, while others go on: in one transaction its tables are
 /// emptied, its progress is forgotten and it is marked as rebuilding; then it reads its log from the
@@ -52,6 +52,12 @@ pub struct RebuildReport {
     /// How many events were read, those that concern no partition included; in this process, if the
     /// rebuild was begun by another.
     pub events: u64,
+    /// Of how many partitions there were events; in this process, like `events`. They are counted in
+    /// a fixed amount of memory: exactly as long as there are some thousands, and a few too low where
+    /// there are very many.
+    pub partitions: u64,
+    /// How many events were skipped, once for each partition that did; in this process.
+    pub skips: u64,
     /// How many partitions are halted.
     pub halted: usize,
     /// The first of them, in the order of their ids, at most [`RebuildReport::LISTED`].
@@ -74,9 +80,12 @@ impl RebuildReport {
 
 impl fmt::Display for RebuildReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { reducer, events, halted, took, .. } = self;
-        write!(f, "reducer {reducer:?}: {events} events in {:.1} s", took.as_secs_f64())?;
-        write!(f, ", {:.0} per second", self.rate())?;
+        let Self { reducer, events, partitions, skips, halted, took, .. } = self;
+        write!(f, "reducer {reducer:?}: {events} events of {partitions} partitions")?;
+        write!(f, " in {:.1} s, {:.0} per second", took.as_secs_f64(), self.rate())?;
+        if *skips > 0 {
+            write!(f, "; {skips} were skipped")?;
+        }
         if *halted > 0 {
             write!(f, "; {halted} partitions are halted")?;
             for (partition, halt) in self.halts.iter().take(3) {
@@ -175,6 +184,9 @@ struct State {
     begun: Option<Instant>,
     cancelled: bool,
     events: u64,
+    seen: Seen,
+    partitions: u64,
+    skips: u64,
     replies: Vec<Reply>,
 }
 
@@ -219,6 +231,19 @@ impl Job {
 
     pub(crate) fn is_cancelled(&self) -> bool {
         self.lock().cancelled
+    }
+
+    /// There are events of this partition.
+    pub(crate) fn met(&self, partition: &PartitionId) {
+        let mut state = self.lock();
+        if state.seen.insert(partition) {
+            state.partitions += 1;
+        }
+    }
+
+    /// An event was skipped.
+    pub(crate) fn skipped(&self) {
+        self.lock().skips += 1;
     }
 
     /// So many events more are settled. Returns how long it has taken so far.
@@ -267,7 +292,8 @@ impl Job {
         let state = std::mem::take(&mut *self.lock());
         let took = state.begun.map_or(Duration::ZERO, |begun| begun.elapsed());
         let reducer = reducer.to_owned();
-        let report = RebuildReport { reducer, events: state.events, halted, halts, took };
+        let State { events, partitions, skips, .. } = state;
+        let report = RebuildReport { reducer, events, partitions, skips, halted, halts, took };
         for reply in state.replies {
             let result = match halted {
                 0 => Ok(report.clone()),

@@ -10,7 +10,7 @@ use rederive_core::{
 use tokio::sync::oneshot;
 
 use crate::{
-    config::Config,
+    config::{Config, OnVersionChange},
     dispatcher::{Dispatcher, Links},
     ended::EndGuard,
     event_log::EventLogActor,
@@ -64,6 +64,7 @@ impl Registration {
             rebuild,
 
             begin: Begin::default(),
+            on_version_change: None,
             deliverer: None,
         }))
     }
@@ -111,6 +112,14 @@ impl Registration {
     #[must_use]
     pub fn delivering(mut self, deliver: Arc<impl Deliver>) -> Self {
         self.0.set_deliverer(deliver);
+        self
+    }
+
+    /// What becomes of the reducer when its derived state was built by another version; without
+    /// this, what [`Config::on_version_change`] says.
+    #[must_use]
+    pub fn on_version_change(mut self, wish: OnVersionChange) -> Self {
+        self.0.set_on_version_change(wish);
         self
     }
 
@@ -189,6 +198,7 @@ pub(crate) struct DispatcherActor {
 trait Register {
     fn set_deliverer(&mut self, deliverer: Arc<dyn Deliverer>);
     fn set_begin(&mut self, begin: Begin);
+    fn set_on_version_change(&mut self, wish: OnVersionChange);
     fn name(&self) -> &Arc<str>;
     fn version(&self) -> u32;
     fn rebuild(&self) -> &Job;
@@ -217,6 +227,7 @@ struct Typed<E> {
     ownership: Ownership,
     rebuild: Job,
     begin: Begin,
+    on_version_change: Option<OnVersionChange>,
     deliverer: Option<Arc<dyn Deliverer>>,
 }
 
@@ -227,6 +238,10 @@ impl<E: Send + Sync + 'static> Register for Typed<E> {
 
     fn set_begin(&mut self, begin: Begin) {
         self.begin = begin;
+    }
+
+    fn set_on_version_change(&mut self, wish: OnVersionChange) {
+        self.on_version_change = Some(wish);
     }
 
     fn name(&self) -> &Arc<str> {
@@ -289,6 +304,7 @@ impl<E: Send + Sync + 'static> Register for Typed<E> {
             ownership: self.ownership.clone(),
             rebuild: self.rebuild.clone(),
             begin: self.begin.clone(),
+            on_version_change: self.on_version_change,
             deliverer: self.deliverer.clone(),
         };
         let addr = Dispatcher::new(links, ready, guard).start();

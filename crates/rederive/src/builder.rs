@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use actix::Actor;
 use rederive_actix::{
-    Config, LogObserver, RebuildError, RebuildNeeded, RebuildReport, RegisterError, Registration,
-    Supervisor, View,
+    Config, LogObserver, OnVersionChange, RebuildError, RebuildNeeded, RebuildReport,
+    RegisterError, Registration, Supervisor, View,
 };
 use rederive_core::{
     AppendOnce, Begin, Deliver, EventLog, Fold, Folded, Notifier, Notifying, Observer, Reducer,
@@ -306,6 +306,17 @@ impl<E: Send + Sync + 'static> Rederive<E> {
     pub fn register_view<F: Fold<Event = E>>(mut self, fold: F, view: &View<F::State>) -> Self {
         let (log, store) = (Arc::clone(&self.log), Arc::new(view.clone()));
         self.registrations.push(Registration::of(Arc::new(view.keep(fold)), log, store));
+        self
+    }
+
+    /// What becomes of the reducer that was registered last when its derived state was built by
+    /// another version. Before the first registration, it is what becomes of all for which nothing
+    /// else is said ([`Config::on_version_change`]).
+    pub fn on_version_change(mut self, wish: OnVersionChange) -> Self {
+        match self.registrations.pop() {
+            Some(last) => self.registrations.push(last.on_version_change(wish)),
+            None => self.config.on_version_change = wish,
+        }
         self
     }
 

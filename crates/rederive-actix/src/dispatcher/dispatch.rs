@@ -87,6 +87,9 @@ impl<E: Send + Sync + 'static> Dispatcher<E> {
                     return;
                 } else {
                     touched.push(partition.clone());
+                    if self.rebuilding.is_some() {
+                        links.rebuild.met(&partition);
+                    }
                     let id = partition.clone();
                     let start = |generation, cursor| {
                         links.start(ctx, loads, id, generation, cursor, Begin::Active)

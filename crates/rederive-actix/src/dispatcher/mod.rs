@@ -12,7 +12,7 @@ mod recover;
 mod repair;
 mod reset;
 mod route;
-mod seen;
+pub(crate) mod seen;
 mod settle;
 mod status;
 mod undecodable;
@@ -28,7 +28,7 @@ use rederive_core::{
 
 use self::{flow::Flow, group::Grouping, route::Routes};
 use crate::{
-    config::{Config, Sizes},
+    config::{Config, OnVersionChange, Sizes},
     ended::EndGuard,
     event_log::EventLogActor,
     health::Health,
@@ -104,6 +104,8 @@ pub(crate) struct Links<E: Send + Sync + 'static> {
     pub(crate) log_health: Health,
     pub(crate) ownership: Ownership,
     pub(crate) rebuild: Job,
+    /// In place of what the settings say.
+    pub(crate) on_version_change: Option<OnVersionChange>,
     pub(crate) begin: Begin,
     pub(crate) deliverer: Option<Arc<dyn Deliverer>>,
 }

@@ -67,7 +67,8 @@ impl<E: Send + Sync + 'static> Dispatcher<E> {
             return was_running;
         }
         let differs = matches!(error, OpenError::VersionDiffers { .. });
-        let wanted = self.links.config.on_version_change == OnVersionChange::Rebuild;
+        let wish = self.links.on_version_change.unwrap_or(self.links.config.on_version_change);
+        let wanted = wish == OnVersionChange::Rebuild;
         let possible = !self.links.tables.is_empty() || self.links.engine.keeps_states();
         if differs && wanted && possible && rebuild.order(None).is_ok() {
             self.open(ctx);

@@ -6,7 +6,7 @@ use rederive_core::PartitionId;
 
 /// A Bloom filter: it may take a partition for one that it has seen, but never the other way round.
 #[derive(Default)]
-pub(super) struct Seen {
+pub(crate) struct Seen {
     /// Empty until the first partition comes.
     bits: Vec<u64>,
     hasher: RandomState,
@@ -17,7 +17,7 @@ const WORDS: usize = 1 << 16;
 
 impl Seen {
     /// Adds the partition; true when it is new for certain.
-    pub(super) fn insert(&mut self, partition: &PartitionId) -> bool {
+    pub(crate) fn insert(&mut self, partition: &PartitionId) -> bool {
         if self.bits.is_empty() {
             self.bits = vec![0; WORDS];
         }

@@ -209,10 +209,18 @@ impl<E: Send + Sync + 'static> Dispatcher<E> {
         }
     }
 
+    /// A skip is stored.
+    pub(super) fn note_skip(&mut self) {
+        self.skips = true;
+        if self.rebuilding.is_some() {
+            self.links.rebuild.skipped();
+        }
+    }
+
     /// Notes the skip of a commit, which is its last step, once that is stored.
     fn skipped(&mut self, commit: &UnderWay) {
         if let Some(skip) = &commit.skip {
-            self.skips = true;
+            self.note_skip();
             self.links.observers.tell(&Notice::Skipped {
                 reducer: Arc::clone(&self.links.name),
                 partition: Some(commit.partition.clone()),

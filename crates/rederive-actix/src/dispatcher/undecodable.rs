@@ -136,7 +136,7 @@ impl<E: Send + Sync + 'static> Dispatcher<E> {
     /// What a stored watermark means for the events that were passed without a partition.
     pub(super) fn tell_passed(&mut self) {
         for skip in self.passing.stored(&self.stored) {
-            self.skips = true;
+            self.note_skip();
             let reducer = Arc::clone(&self.links.name);
             self.links.observers.tell(&Notice::Skipped { reducer, partition: None, skip });
         }

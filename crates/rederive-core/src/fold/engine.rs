@@ -240,6 +240,7 @@ impl<F: Fold> FoldEngine<F> {
         let Inner { fold, name, form } = &*self.inner;
         let mut state = before.clone();
         let mut ops = Ops::of_reducer(Arc::clone(name), partition.clone());
+        let mut existed = before.is_some();
         let mut stored = None;
         for (index, event) in events.iter().enumerate() {
             // What a panic leaves behind is dropped.
@@ -256,8 +257,11 @@ impl<F: Fold> FoldEngine<F> {
             if removed.map_err(|error| bad(error, false))? {
                 state = None;
             }
+            existed |= state.is_some();
             let last = index + 1 == events.len();
-            if (each || last) && (before.is_some() || state.is_some()) {
+            // One that came and went is removed from where it is not: without a commit, the
+            // watermark could come to stand between its two events.
+            if (each || last) && existed {
                 let op = unpanicked(|| form.store(partition, &event.cursor, state.as_ref()));
                 stored = Some(op.map_err(|error| bad(error, true))?);
             }

@@ -188,6 +188,9 @@ fn a_state_that_is_removed_begins_anew_whatever_the_batches() {
     let mut engine = engine();
     assert_eq!(stored(&reduce(&mut engine, 1, &[Close]).ops), None, "there was none");
     engine.committed();
+    let both = reduce(&mut engine, 1, &[Add, Close]);
+    assert_eq!(stored(&both.ops), Some(None), "nothing may come to stand between them");
+    engine.committed();
     let come_again = reduce(&mut engine, 2, &[Add, Close, Add]);
     assert_eq!(stored(&come_again.ops), Some(Some(vec![4])));
     engine.committed();
