@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 /// Events could not be appended. Each variant says whether they were.
-#[derive(Debug, thiserror::Error)]
+#[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum AppendError {
     /// The stream is not where the caller expected it. Nothing was appended: read the stream again

@@ -14,6 +14,7 @@ compile_error!(
     "rederive-diesel needs a database: turn on its feature `sqlite`, `postgres` or both"
 );
 
+mod append;
 mod codec;
 mod compute;
 mod error;
@@ -21,6 +22,7 @@ mod expected;
 mod explanation;
 mod failed;
 mod plan;
+mod read;
 #[cfg(feature = "postgres")]
 pub mod postgres;
 #[cfg(feature = "sqlite")]
@@ -34,7 +36,9 @@ pub use error::AppendError;
 pub use expected::Expected;
 pub use explanation::{SqlExplanation, SqlStatement};
 #[cfg(feature = "postgres")]
-pub use postgres::{PostgresDatabase, PostgresError, PostgresOps, PostgresOptions, PostgresStore};
+pub use postgres::{
+    PostgresDatabase, PostgresError, PostgresEventLog, PostgresOps, PostgresOptions, PostgresStore,
+};
 #[cfg(feature = "sqlite")]
 pub use sqlite::{
     QueryLog, SqliteDatabase, SqliteError, SqliteEventLog, SqliteOps, SqliteOptions, SqliteStore,

@@ -77,7 +77,7 @@ impl<E: Serialize> Codec<E> {
             )),
             None => Err(format!(
                 "it is stored as {stored:?} and decodes as an event without a type; name the types \
-                 with SqliteEventLog::typed_by"
+                 with `typed_by`"
             )),
         }
     }

@@ -3,15 +3,22 @@
 use std::{fmt, sync::Arc};
 
 use diesel::{QueryResult, pg::PgConnection};
+use rederive_core::Wakers;
+use serde::{Serialize, de::DeserializeOwned};
 
 use super::{
-    PostgresError, PostgresOptions, PostgresStore, connections::Connections, target::Target,
+    PostgresError, PostgresEventLog, PostgresOptions, PostgresStore,
+    connections::Connections,
+    event_log::{EventWriter, listen::Listener},
+    target::Target,
 };
+use crate::append::Appender;
 
 /// One database of a PostgreSQL server: an event log, a store, and your own tables beside them.
 /// Clones share the connections.
 ///
-/// Connect once per process and clone the handle.
+/// Connect once per process and clone the handle. Dropping the last handle waits until all appends
+/// that were accepted are written.
 ///
 /// ```no_run
 /// use diesel::{connection::SimpleConnection, prelude::*};
@@ -36,6 +43,10 @@ use super::{
 pub struct PostgresDatabase(pub(crate) Arc<Shared>);
 
 pub(crate) struct Shared {
+    // Dropped first: it finishes what it has accepted.
+    pub(crate) appender: Appender,
+    pub(crate) listener: Arc<Listener>,
+    pub(crate) wakers: Arc<Wakers>,
     pub(crate) connections: Arc<Connections>,
 }
 
@@ -62,7 +73,12 @@ impl PostgresDatabase {
     ) -> Result<Self, PostgresError> {
         let target = Target::parse(url.as_ref(), &options)?;
         let connections = Arc::new(Connections::open(target, options)?);
-        Ok(Self(Arc::new(Shared { connections })))
+        let wakers = Arc::new(Wakers::default());
+        let listener = Arc::new(Listener::new(&connections, &wakers));
+        let (longest, woken) = (connections.options.append_queue, Arc::clone(&wakers));
+        let (writes, tells) = (Arc::clone(&connections), Arc::clone(&listener));
+        let appender = Appender::new(move || EventWriter::new(&writes, &tells), woken, longest);
+        Ok(Self(Arc::new(Shared { appender, listener, wakers, connections })))
     }
 
     /// The host, port and name of the database, as a URL without anything secret.
@@ -73,6 +89,16 @@ impl PostgresDatabase {
     /// The schema that the tables of Rederive are in.
     pub fn schema(&self) -> &str {
         &self.0.connections.schema.name
+    }
+
+    /// The event log in this database, with events of type `E` stored as JSON.
+    ///
+    /// All handles lead to the same events; a schema has one log.
+    pub fn event_log<E>(&self) -> PostgresEventLog<E>
+    where
+        E: Serialize + DeserializeOwned + Send + Sync + 'static,
+    {
+        PostgresEventLog::new(self.clone())
     }
 
     /// The store in this database: derived state in your own tables, and the progress of reducers.

@@ -29,9 +29,11 @@ mod opening;
 mod writer;
 mod store;
 mod explain;
+mod event_log;
 
 pub use custom::PostgresOps;
 pub use database::PostgresDatabase;
 pub use error::PostgresError;
+pub use event_log::PostgresEventLog;
 pub use options::PostgresOptions;
 pub use store::PostgresStore;

@@ -29,8 +29,10 @@ pub struct PostgresOptions {
     pub(crate) lock_timeout: Duration,
     pub(crate) idle_timeout: Duration,
     pub(crate) prepared_statements: bool,
-    #[allow(dead_code, reason = "for the event log")]
     pub(crate) append_queue: usize,
+    pub(crate) notifications: bool,
+    pub(crate) notification_interval: Duration,
+    pub(crate) held_back_after: Duration,
 }
 
 impl Default for PostgresOptions {
@@ -45,6 +47,9 @@ impl Default for PostgresOptions {
             idle_timeout: Duration::from_secs(60),
             prepared_statements: true,
             append_queue: 1024,
+            notifications: true,
+            notification_interval: Duration::from_millis(20),
+            held_back_after: Duration::from_secs(1),
         }
     }
 }
@@ -110,6 +115,32 @@ impl PostgresOptions {
     /// one); 1024 by default.
     pub fn append_queue(mut self, appends: usize) -> Self {
         self.append_queue = appends.max(1);
+        self
+    }
+
+    /// Whether appends are announced to other processes (`NOTIFY`) and heard of from them (`LISTEN`),
+    /// by a connection of its own; `true` by default. Turn it off behind a pooler that gives each
+    /// transaction another server connection: nothing would be heard there. Followers poll as well, so
+    /// nothing is missed without it.
+    ///
+    /// The channel is `rederive_events.` with the name of the schema; there is nothing in a
+    /// notification but that it happened.
+    pub fn notifications(mut self, notifications: bool) -> Self {
+        self.notifications = notifications;
+        self
+    }
+
+    /// How often is looked whether a notification has come (at least a millisecond apart), and how
+    /// far apart appends are announced at least; 20 ms by default. Looking asks nothing of the server.
+    pub fn notification_interval(mut self, interval: Duration) -> Self {
+        self.notification_interval = interval.max(Duration::from_millis(1));
+        self
+    }
+
+    /// How long a transaction must have been open for a log to name it as one that holds it back
+    /// ([`EventLog::held_back`](rederive_core::EventLog::held_back)); 1 s by default.
+    pub fn held_back_after(mut self, age: Duration) -> Self {
+        self.held_back_after = age;
         self
     }
 }

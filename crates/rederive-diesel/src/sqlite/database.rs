@@ -7,10 +7,10 @@ use rederive_core::Wakers;
 use serde::{Serialize, de::DeserializeOwned};
 
 use super::{
-    SqliteEventLog, SqliteOptions, SqliteStore, appender::Appender, connections::Connections,
-    target::Target,
+    SqliteEventLog, SqliteOptions, SqliteStore, connections::Connections,
+    event_writer::EventWriter, target::Target,
 };
-use crate::SqliteError;
+use crate::{SqliteError, append::Appender};
 
 /// One SQLite file: an event log, a store, and your own tables beside them. Clones share the
 /// connections.
@@ -74,7 +74,9 @@ impl SqliteDatabase {
         let target = Target::parse(url.as_ref())?;
         let connections = Arc::new(Connections::open(target, options)?);
         let wakers = Arc::new(Wakers::default());
-        let appender = Appender::new(Arc::clone(&connections), Arc::clone(&wakers));
+        let (writer, longest) = (Arc::clone(&connections), connections.options.append_queue);
+        let writer = move || EventWriter(Arc::clone(&writer));
+        let appender = Appender::new(writer, Arc::clone(&wakers), longest);
         Ok(Self(Arc::new(Shared { appender, wakers, connections })))
     }
 

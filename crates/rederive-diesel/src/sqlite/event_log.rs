@@ -11,12 +11,11 @@ use rederive_core::{
 };
 use serde::{Serialize, de::DeserializeOwned};
 
-use super::{
-    SqliteDatabase,
-    read::{Read, Selection, cursor_of, id_of},
-};
+use super::{SqliteDatabase, event_writer::stream_version, read};
 use crate::{
+    append::append_methods,
     codec::{Codec, Upcasts},
+    read::{MOST_SEARCHED, Selection, cursor_of, id_of},
     schema::rederive_events as events,
 };
 
@@ -62,6 +61,8 @@ pub struct SqliteEventLog<E> {
     pub(super) database: SqliteDatabase,
     pub(super) codec: Arc<Codec<E>>,
 }
+
+append_methods!(SqliteEventLog);
 
 impl<E> SqliteEventLog<E>
 where
@@ -123,8 +124,12 @@ where
     ) -> Result<Vec<Recorded<E>>, ReadError> {
         let after = i64::try_from(after).unwrap_or(i64::MAX);
         let selection = Selection::Stream { stream, after };
-        let read = self.read(|conn| Read::load(conn, &self.codec, selection, limit))?;
+        let read = self.read(|conn| read::load(conn, &self.codec, selection, limit))?;
         read.into_iter().map(|event| event.map_err(ReadError::from)).collect()
+    }
+
+    fn stream_version(&self, stream: &str) -> Result<i64, LogError> {
+        self.read(|conn| stream_version(conn, stream))
     }
 
     fn read<T>(
@@ -134,10 +139,6 @@ where
         self.database.read(read).map_err(LogError::new)
     }
 }
-
-/// How many ids one read goes through in search of the types that are wanted, so that it stays short
-/// when there are hardly any.
-const MOST_SEARCHED: i64 = 1 << 16;
 
 impl<E> EventLog for SqliteEventLog<E>
 where
@@ -152,7 +153,7 @@ where
     fn fetch(&self, after: &Cursor, limit: usize) -> Result<Slice<E>, LogError> {
         let (limit, from) = (limit.max(1), id_of(after)?);
         let selection = Selection::After(from);
-        let read = self.read(|conn| Read::load(conn, &self.codec, selection, limit))?;
+        let read = self.read(|conn| read::load(conn, &self.codec, selection, limit))?;
         let all = read.len() < limit;
         let end = read.last().map_or_else(|| after.clone(), |last| cursor_of(last.id()));
         Ok(read.into_slice(end, all))
@@ -171,7 +172,7 @@ where
             let head = head.unwrap_or(0);
             let upto = from.saturating_add(MOST_SEARCHED).min(head);
             let selection = Selection::Types { after: from, upto, types: &types };
-            Ok((Read::load(conn, &self.codec, selection, limit)?, upto, head))
+            Ok((read::load(conn, &self.codec, selection, limit)?, upto, head))
         })?;
         let full = read.len() >= limit;
         let end = match read.last() {
@@ -191,7 +192,7 @@ where
         if cursor_of(id) != *cursor {
             return Ok(None);
         }
-        let read = self.read(|conn| Read::load(conn, &self.codec, Selection::At(id), 1))?;
+        let read = self.read(|conn| read::load(conn, &self.codec, Selection::At(id), 1))?;
         Ok(read.into_iter().next().transpose()?)
     }
 

@@ -23,11 +23,8 @@ mod states;
 mod silence;
 mod skips;
 mod store;
-mod appender;
-mod blocking;
+mod event_writer;
 mod read;
-mod append;
-mod append_once;
 mod event_log;
 mod query_log;
 

@@ -2,6 +2,8 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::type_complexity)]
 
+#[cfg(feature = "postgres")]
+mod postgres;
 mod support;
 mod conformance;
 mod folding;

@@ -1,0 +1,117 @@
+//! [`EventWriter`]: writes groups of appends.
+
+use std::{
+    sync::Arc,
+    time::{Instant, SystemTime},
+};
+
+use diesel::{dsl::max, prelude::*, result::Error, sqlite::SqliteConnection};
+use rederive_core::{Timestamp, error::panic_message};
+
+use super::{
+    connections::{Connections, Failed, in_doubt},
+    fault::Fault,
+    rows::{Bind, Rows, chunks},
+};
+use crate::{
+    AppendError,
+    append::{self, Appended, Decided, Failure, Request, WriteEvents},
+    schema::rederive_events as events,
+};
+
+/// Writes events by the connection that all writers of a database share.
+pub(crate) struct EventWriter(pub(crate) Arc<Connections>);
+
+impl WriteEvents for EventWriter {
+    fn write(&mut self, group: &[Request]) -> Result<Vec<Result<Appended, AppendError>>, Failure> {
+        let begun = Instant::now();
+        self.0.transaction(|conn| insert(conn, group)).map_err(|failed| {
+            let blames = |error| !Fault::of(error).is_transient();
+            let try_alone = matches!(&failed, Failed::Body(error) if blames(error));
+            Failure { error: self.explain(&failed, begun), try_alone }
+        })
+    }
+}
+
+impl EventWriter {
+    fn explain(&self, failed: &Failed<Error>, begun: Instant) -> AppendError {
+        let (Failed::Begin(error) | Failed::Body(error) | Failed::Commit(error)) = failed else {
+            let text = match failed {
+                Failed::Panic(payload) => panic_message(&**payload),
+                _ => String::new(),
+            };
+            return AppendError::Rejected { message: format!("a panic while appending: {text}") };
+        };
+        let message = error.to_string();
+        match failed {
+            Failed::Commit(error) if in_doubt(error) => AppendError::InDoubt { message },
+            Failed::Begin(_) => AppendError::Unavailable { message, waited: begun.elapsed() },
+            _ if Fault::of(error).is_transient() => {
+                let path = self.0.target.path.display();
+                AppendError::Unavailable {
+                    message: format!("{path}: {message}"),
+                    waited: begun.elapsed(),
+                }
+            }
+            _ => AppendError::Rejected { message },
+        }
+    }
+}
+
+/// Decides on all requests in order, then inserts the events of those that may be appended.
+fn insert(
+    conn: &mut SqliteConnection,
+    group: &[Request],
+) -> QueryResult<Vec<Result<Appended, AppendError>>> {
+    let time = Timestamp::from(SystemTime::now());
+    let last = last_id(conn)?;
+    let Decided { replies, rows } =
+        append::decide(group, i64::MAX - last, |stream| stream_version(conn, stream))?;
+    let mut binds = Vec::new();
+    for (append::Row { event, stream }, nth) in rows.iter().zip(1..) {
+        binds.extend([
+            Bind::Integer(last + nth),
+            Bind::text(event.event_type.as_deref()),
+            Bind::Integer(event.version.into()),
+            Bind::text(stream.map(|(stream, _)| stream)),
+            Bind::integer(stream.map(|(_, version)| version)),
+            Bind::Integer(time.as_micros()),
+            Bind::Text(&event.data),
+        ]);
+    }
+    const HEAD: &str = "INSERT INTO rederive_events
+        (id, event_type, event_version, stream, stream_version, time, data) VALUES ";
+    const WIDTH: usize = 7;
+    for range in chunks(usize::MAX, rows.len(), WIDTH) {
+        let binds = &binds[range.start * WIDTH..range.end * WIDTH];
+        Rows { head: HEAD, tail: "", width: WIDTH, binds }.execute(conn)?;
+    }
+    let ids: Vec<i64> = rows.iter().zip(1..).map(|(_, nth)| last + nth).collect();
+    let appended = |range: std::ops::Range<usize>| Appended { ids: ids[range].to_vec(), time };
+    Ok(replies.into_iter().map(|reply| reply.map(appended)).collect())
+}
+
+/// The highest id that was ever given, even if its event has been deleted.
+fn last_id(conn: &mut SqliteConnection) -> QueryResult<i64> {
+    diesel::table! {
+        sqlite_sequence (name) {
+            name -> Text,
+            seq -> BigInt,
+        }
+    }
+    let given = sqlite_sequence::table
+        .filter(sqlite_sequence::name.eq("rederive_events"))
+        .select(sqlite_sequence::seq)
+        .first::<i64>(conn)
+        .optional()?;
+    Ok(given.unwrap_or(0))
+}
+
+/// The number of the stream's last event, zero for none.
+pub(super) fn stream_version(conn: &mut SqliteConnection, stream: &str) -> QueryResult<i64> {
+    let version = events::table
+        .filter(events::stream.eq(stream))
+        .select(max(events::stream_version))
+        .first::<Option<i64>>(conn)?;
+    Ok(version.unwrap_or(0))
+}

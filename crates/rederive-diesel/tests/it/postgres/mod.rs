@@ -1,0 +1,9 @@
+//! The same on a PostgreSQL server, each test in a database of its own.
+
+pub(crate) mod scratch;
+mod conformance;
+mod event_log;
+mod gaps;
+mod held_back;
+mod in_doubt;
+mod notifying;
