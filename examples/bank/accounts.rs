@@ -9,7 +9,7 @@ use rederive::{
 use serde::{Deserialize, Serialize};
 
 /// What the event log holds, as JSON.
-#[derive(Serialize, Deserialize)]
+#[derive(Clone, Serialize, Deserialize)]
 pub(crate) enum Event {
     Opened { account: String, owner: String },
     Deposited { account: String, cents: i64 },

@@ -2,6 +2,8 @@
 
 mod accounts;
 mod teller;
+#[cfg(test)]
+mod tests;
 
 use std::{
     future::poll_fn,

@@ -3,13 +3,13 @@
 use std::{io::Write as _, time::Duration};
 
 use rederive::diesel::{Expected, SqliteDatabase, SqliteEventLog};
+use rederive::progress::{Progress, Stage};
 use rederive::{Await, Config, Cursor, EventLog as _, Handle, RebuildError, Rederive, Sizes};
 
 use crate::args::Work;
 use crate::event::{Batches, HistoryEvent};
 use crate::failure::Failure;
 use crate::git::{CommitId, Repository};
-use crate::progress::{Progress, Stage};
 use crate::reducers::{Authors, Files};
 
 /// Events per transaction, at least; a commit is never split.

@@ -13,7 +13,6 @@ mod floor;
 #[cfg(test)]
 mod fold;
 mod git;
-mod progress;
 mod reducers;
 mod report;
 mod tables;

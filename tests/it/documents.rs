@@ -53,7 +53,7 @@ fn every_part_test_and_fault_of_the_seed_has_a_test_here_or_a_reason() {
 #[test]
 fn the_guide_shows_the_files_of_the_example_bank_as_they_are() {
     let guide = document("guide.md");
-    for name in ["accounts.rs", "teller.rs", "main.rs"] {
+    for name in ["accounts.rs", "teller.rs", "main.rs", "tests.rs"] {
         let file = root().join("examples/bank").join(name);
         let code = fs::read_to_string(file).expect("it is there");
         let block = format!("**src/{name}**\n\n```rust,ignore\n{code}```\n");

@@ -4,6 +4,7 @@
 
 mod blocking;
 mod catching_up;
+mod charging;
 mod chaos;
 mod crash;
 mod delivering;
@@ -29,6 +30,7 @@ mod notifying;
 mod observing;
 mod operating;
 mod passivation;
+mod progress;
 mod querying;
 mod reading;
 mod rebuilding;

@@ -9,6 +9,8 @@ mod builder;
 mod handle;
 mod home;
 pub mod prelude;
+#[cfg(feature = "progress-bar")]
+pub mod progress;
 #[cfg(feature = "testing")]
 pub mod testing;
 

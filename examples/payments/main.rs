@@ -1,0 +1,88 @@
+//! Payments: a service that has a bank charge for orders, and records in the log what came of it:
+//! exactly once for each order, though the process may be killed at any moment.
+//!
+//! ```text
+//! payments --database FILE --bank FILE
+//! ```
+//!
+//! Each line of the standard input is an order, as `NUMBER CUSTOMER CENTS`; other processes may append
+//! orders to the same database. Each outcome is a line of the standard output.
+
+mod charges;
+
+use std::{
+    io::{BufRead, Write, stdin, stdout},
+    path::PathBuf,
+    thread,
+};
+
+use lexopt::{Arg, Parser};
+use rederive::{Begin, EventStream, diesel::SqliteDatabase, prelude::*};
+
+use charges::{Charges, Event};
+
+type Failure = Box<dyn std::error::Error>;
+
+struct Args {
+    database: PathBuf,
+    bank: PathBuf,
+}
+
+fn parse(mut parser: Parser) -> Result<Args, Failure> {
+    let (mut database, mut bank) = (None, None);
+    while let Some(arg) = parser.next()? {
+        match arg {
+            Arg::Long("database") => database = Some(parser.value()?.into()),
+            Arg::Long("bank") => bank = Some(parser.value()?.into()),
+            other => return Err(other.unexpected().into()),
+        }
+    }
+    let database = database.ok_or("--database FILE is missing")?;
+    Ok(Args { database, bank: bank.ok_or("--bank FILE is missing")? })
+}
+
+fn order(line: &str) -> Option<Event> {
+    let mut words = line.split_whitespace();
+    let (order, customer) = (words.next()?.parse().ok()?, words.next()?.to_owned());
+    Some(Event::Ordered { order, customer, cents: words.next()?.parse().ok()? })
+}
+
+fn main() -> Result<(), Failure> {
+    env_logger::init();
+    let args = parse(Parser::from_env())?;
+    actix_rt::System::new().block_on(run(args))
+}
+
+async fn run(args: Args) -> Result<(), Failure> {
+    let db = SqliteDatabase::open(&args.database)?;
+    let log = db.event_log::<Event>();
+    let mut events = EventStream::new(log.clone(), log.head()?)?;
+    let charges = Charges { bank: args.bank };
+    let rederive = Rederive::new(log.clone())
+        .register_service_from(charges, Begin::Start, log.clone(), db.store())
+        .start()
+        .await?;
+    // The stream ends with the input.
+    let stopper = events.stopper();
+    thread::spawn(move || {
+        for line in stdin().lock().lines().map_while(Result::ok) {
+            let Some(order) = order(&line) else {
+                log::error!("no order: {line}");
+                continue;
+            };
+            if let Err(error) = log.append_blocking(vec![order]) {
+                log::error!("not ordered: {error}");
+            }
+        }
+        stopper.stop();
+    });
+    while let Some(event) = events.next().await {
+        match event?.data {
+            Event::Ordered { .. } => {}
+            Event::Paid { order } => writeln!(stdout(), "{order} paid")?,
+            Event::Declined { order, why } => writeln!(stdout(), "{order} declined: {why}")?,
+        }
+    }
+    rederive.stop().await;
+    Ok(())
+}
