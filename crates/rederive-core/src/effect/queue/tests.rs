@@ -80,6 +80,27 @@ fn a_failed_partition_waits_longer_each_time_and_others_go_on() {
 }
 
 #[test]
+fn after_a_success_the_next_effect_of_the_partition_begins_with_the_first_attempt_and_pause() {
+    let mut now = Instant::now();
+    let mut queue = queue(DeliverySettings::default(), vec![record("a", 1)]);
+    for attempt in 1..=3 {
+        assert_eq!(queue.begin(now).map(|job| job.attempt), Some(attempt));
+        queue.finished(&"a".into(), failed(), now, Timestamp::default());
+        now = queue.next_due().expect("it is tried again");
+    }
+    // The next one is known before the first has ended.
+    queue.wake();
+    assert!(queue.read().is_some());
+    assert_eq!(queue.begin(now).map(|job| job.key), Some(key("a", 1)));
+    queue.found(vec![record("a", 1), record("a", 2)]);
+    finish(&mut queue, "a", now);
+    let next = queue.begin(now).expect("it is due");
+    assert_eq!((next.key, next.attempt), (key("a", 2), 1));
+    queue.finished(&"a".into(), failed(), now, Timestamp::default());
+    assert_eq!(queue.next_due(), Some(now + Duration::from_secs(1)));
+}
+
+#[test]
 fn what_is_refused_or_has_failed_too_often_is_parked_and_holds_up_its_partition() {
     let now = Instant::now();
     for (failure, attempts) in [(DeliveryFailure::Refused, 9), (DeliveryFailure::TimedOut, 1)] {
