@@ -4,7 +4,9 @@ use std::{io::Write as _, time::Duration};
 
 use rederive::diesel::{Expected, SqliteDatabase, SqliteEventLog};
 use rederive::progress::{Progress, Stage};
-use rederive::{Await, Config, Cursor, EventLog as _, Handle, RebuildError, Rederive, Sizes};
+use rederive::{
+    Await, Config, Cursor, EventLog as _, Handle, OnOwned, RebuildError, Rederive, Sizes,
+};
 
 use crate::args::Work;
 use crate::event::{Batches, HistoryEvent};
@@ -60,7 +62,8 @@ pub(crate) async fn derive(
 }
 
 fn config(work: &Work) -> Config {
-    let config = Config::default();
+    // One run at a time: what an earlier one that was killed still owns is not waited for.
+    let config = Config { on_owned: OnOwned::TakeOver, ..Config::default() };
     let Some(portion) = work.portion else { return config };
     let rebuild = Sizes { slice: portion, window: 2 * portion, batch: portion, group: portion };
     Config {

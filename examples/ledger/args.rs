@@ -2,17 +2,20 @@
 
 use std::ffi::OsString;
 use std::path::PathBuf;
+use std::time::Duration;
 
 /// What `--help` prints.
 pub(crate) const HELP: &str = "\
 A double-entry ledger as a web service. Postings are events in a log; accounts and entries are
 derived from them, and every reply shows its own write.
 
-Usage: ledger --database FILE [--listen ADDR]
+Usage: ledger --database FILE [--listen ADDR] [--lease SECONDS]
 
   --database FILE    the SQLite database; created if it does not exist
   --listen ADDR      host and port to listen on; 127.0.0.1:8080 if not given,
                      port 0 takes a free one
+  --lease SECONDS    how long another ledger on the same database waits for
+                     this one when it is killed; 10 if not given
   -h, --help         print this and stop
 
 It prints `listening on http://HOST:PORT` once it takes requests, and stops on SIGTERM and SIGINT
@@ -30,6 +33,7 @@ pub(crate) enum Request {
 pub(crate) struct Args {
     pub(crate) database: PathBuf,
     pub(crate) listen: String,
+    pub(crate) lease: Duration,
 }
 
 /// Reads the arguments, without the program's name.
@@ -37,7 +41,7 @@ pub(crate) fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Request,
     use lexopt::prelude::*;
 
     let mut parser = lexopt::Parser::from_args(args);
-    let (mut database, mut listen) = (None, None);
+    let (mut database, mut listen, mut lease) = (None, None, None);
     while let Some(argument) = parser.next()? {
         match argument {
             Short('h') | Long("help") => return Ok(Request::Help),
@@ -45,13 +49,17 @@ pub(crate) fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Request,
                 database = Some(PathBuf::from(parser.value()?));
             }
             Long("listen") if listen.is_none() => listen = Some(parser.value()?.string()?),
+            Long("lease") if lease.is_none() => lease = Some(parser.value()?.parse()?),
             other => return Err(other.unexpected()),
         }
     }
     let database = database.ok_or("the argument '--database FILE' is missing")?;
+    let lease =
+        Duration::try_from_secs_f64(lease.unwrap_or(10.0)).map_err(|why| why.to_string())?;
     Ok(Request::Serve(Args {
         database,
         listen: listen.unwrap_or_else(|| "127.0.0.1:8080".to_owned()),
+        lease,
     }))
 }
 
@@ -65,10 +73,12 @@ mod tests {
 
     #[test]
     fn arguments_may_stand_in_any_order() {
-        let expected = Request::Serve(Args { database: "x.db".into(), listen: "[::1]:0".into() });
+        let lease = Duration::from_millis(500);
+        let expected =
+            Request::Serve(Args { database: "x.db".into(), listen: "[::1]:0".into(), lease });
         for args in [
-            &["--database", "x.db", "--listen", "[::1]:0"][..],
-            &["--listen=[::1]:0", "--database=x.db"],
+            &["--database", "x.db", "--lease", "0.5", "--listen", "[::1]:0"][..],
+            &["--listen=[::1]:0", "--lease=.5", "--database=x.db"],
         ] {
             assert_eq!(parsed(args).as_ref(), Ok(&expected));
         }
@@ -77,7 +87,7 @@ mod tests {
     #[test]
     fn only_this_machine_is_served_unless_told_otherwise() {
         let Ok(Request::Serve(args)) = parsed(&["--database", "x.db"]) else { panic!("refused") };
-        assert_eq!(args.listen, "127.0.0.1:8080");
+        assert_eq!((args.listen.as_str(), args.lease.as_secs()), ("127.0.0.1:8080", 10));
     }
 
     #[test]
@@ -89,6 +99,8 @@ mod tests {
             &["--database", "x", "--database", "y"],
             &["x.db"],
             &["--database", "x", "--port", "1"],
+            &["--database", "x", "--lease", "-1"],
+            &["--database", "x", "--lease", "long"],
         ] {
             assert!(parsed(args).is_err(), "{args:?}");
         }

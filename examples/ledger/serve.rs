@@ -12,7 +12,7 @@ use actix_web::rt::{spawn, time::sleep};
 use actix_web::web::Data;
 use actix_web::{App, HttpServer};
 use rederive::diesel::{SqliteDatabase, SqliteOptions};
-use rederive::{Await, AwaitError, Handle, Outcome, Rederive};
+use rederive::{Await, AwaitError, Config, Handle, Outcome, Rederive};
 
 use crate::args::Args;
 use crate::derive::{LEDGER, Ledger};
@@ -50,8 +50,7 @@ impl fmt::Display for Failure {
 /// Serves until a signal says to stop.
 pub(crate) async fn serve(args: Args) -> Result<(), Failure> {
     let mut stop = StopSignal::listen().map_err(Failure::new)?;
-    // First of all: a second ledger that is started by mistake finds the address in use before it
-    // takes the reducer away from the first one.
+    // First of all: a second ledger that is started by mistake finds the address in use.
     let listener = TcpListener::bind(&args.listen)
         .map_err(|why| Failure(format!("cannot listen on {}: {why}", args.listen)))?;
 
@@ -60,7 +59,8 @@ pub(crate) async fn serve(args: Args) -> Result<(), Failure> {
     let readers = u32::try_from(workers * READERS + 2).unwrap_or(u32::MAX);
     let options = SqliteOptions::default().readers(readers);
     let db = SqliteDatabase::open_with(&args.database, options).map_err(Failure::new)?;
-    let handle = derive_from(&db).await?;
+    let config = Config { lease: args.lease, ..Config::default() };
+    let handle = derive_from(&db, config).await?;
 
     // Requests count on the tables holding all that was recorded before.
     let served = match stop.or(catch_up(&handle)).await {
@@ -77,9 +77,9 @@ pub(crate) async fn serve(args: Args) -> Result<(), Failure> {
 }
 
 /// Creates the tables where they are missing and starts the reducer that fills them.
-pub(crate) async fn derive_from(db: &SqliteDatabase) -> Result<Handle, Failure> {
+pub(crate) async fn derive_from(db: &SqliteDatabase, config: Config) -> Result<Handle, Failure> {
     db.write(tables::create).map_err(Failure::new)?;
-    let rederive = Rederive::new(db.event_log()).register(Ledger, db.store());
+    let rederive = Rederive::new(db.event_log()).config(config).register(Ledger, db.store());
     rederive.start().await.map_err(Failure::new)
 }
 

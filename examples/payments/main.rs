@@ -2,7 +2,7 @@
 //! exactly once for each order, though the process may be killed at any moment.
 //!
 //! ```text
-//! payments --database FILE --bank FILE
+//! payments --database FILE --bank FILE [--lease SECONDS]
 //! ```
 //!
 //! Each line of the standard input is an order, as `NUMBER CUSTOMER CENTS`; other processes may append
@@ -14,10 +14,11 @@ use std::{
     io::{BufRead, Write, stdin, stdout},
     path::PathBuf,
     thread,
+    time::Duration,
 };
 
-use lexopt::{Arg, Parser};
-use rederive::{Begin, EventStream, diesel::SqliteDatabase, prelude::*};
+use lexopt::{Arg, Parser, ValueExt};
+use rederive::{Begin, Config, EventStream, diesel::SqliteDatabase, prelude::*};
 
 use charges::{Charges, Event};
 
@@ -26,19 +27,22 @@ type Failure = Box<dyn std::error::Error>;
 struct Args {
     database: PathBuf,
     bank: PathBuf,
+    lease: Duration,
 }
 
 fn parse(mut parser: Parser) -> Result<Args, Failure> {
-    let (mut database, mut bank) = (None, None);
+    let (mut database, mut bank, mut lease) = (None, None, 10.0);
     while let Some(arg) = parser.next()? {
         match arg {
             Arg::Long("database") => database = Some(parser.value()?.into()),
             Arg::Long("bank") => bank = Some(parser.value()?.into()),
+            Arg::Long("lease") => lease = parser.value()?.parse()?,
             other => return Err(other.unexpected().into()),
         }
     }
     let database = database.ok_or("--database FILE is missing")?;
-    Ok(Args { database, bank: bank.ok_or("--bank FILE is missing")? })
+    let bank = bank.ok_or("--bank FILE is missing")?;
+    Ok(Args { database, bank, lease: Duration::try_from_secs_f64(lease)? })
 }
 
 fn order(line: &str) -> Option<Event> {
@@ -58,7 +62,9 @@ async fn run(args: Args) -> Result<(), Failure> {
     let log = db.event_log::<Event>();
     let mut events = EventStream::new(log.clone(), log.head()?)?;
     let charges = Charges { bank: args.bank };
+    let config = Config { lease: args.lease, ..Config::default() };
     let rederive = Rederive::new(log.clone())
+        .config(config)
         .register_service_from(charges, Begin::Start, log.clone(), db.store())
         .start()
         .await?;

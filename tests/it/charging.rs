@@ -41,6 +41,8 @@ impl Payments {
             .arg(database)
             .arg("--bank")
             .arg(bank)
+            // So long the next one waits after one was killed.
+            .args(["--lease", "0.2"])
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()

@@ -50,7 +50,8 @@ impl Process {
 
     fn notifier(database: &Path, server: &str) -> Self {
         let database = database.to_str().expect("it is text");
-        let notifier = Self::start("notifier", &["--database", database, "--smtp", server]);
+        let args = ["--database", database, "--smtp", server, "--lease", "0.3"];
+        let notifier = Self::start("notifier", &args);
         assert_eq!(notifier.lines.recv_timeout(PATIENCE).as_deref(), Ok("ready"));
         notifier
     }
@@ -117,7 +118,7 @@ fn every_welcome_mail_is_sent_under_one_id_though_the_notifier_is_killed_and_non
             running.kill();
             Process::notifier(&file, &server)
         } else {
-            // It is killed while another process has just taken over.
+            // It is killed while another process stands by, which takes over once the lease ends.
             let successor = Process::notifier(&file, &server);
             running.kill();
             successor

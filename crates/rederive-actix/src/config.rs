@@ -46,6 +46,26 @@ pub struct Config {
     pub max_backoff: Duration,
     /// How long an [`Await`](crate::Await) without a time of its own waits. Default 30 s.
     pub await_timeout: Duration,
+    /// How long this process keeps a reducer from others after it was last heard of: the time that a
+    /// stand-by waits when the owner is killed. It is renewed each third of this time, by a thread of
+    /// its own, and by every commit. Default 10 s; at least 10 ms.
+    pub lease: Duration,
+    /// What becomes of a reducer that another process owns. Default [`OnOwned::StandBy`].
+    pub on_owned: OnOwned,
+    /// How often a stand-by looks whether the reducer is free, and whether what is awaited is stored;
+    /// more often for a moment when somebody has begun to wait.
+    /// Default 500 ms: so long it takes, at most, until a stand-by goes on after the owner's clean
+    /// stop.
+    pub stand_by_interval: Duration,
+    /// The name of this process, by which others know the owner of a reducer. Default `None`: the
+    /// host, the process and a random number.
+    ///
+    /// A process that is given the same name at each start takes its reducers back at once after a
+    /// crash, instead of waiting for the end of its own lease. The danger: of two processes of one
+    /// name, the later one takes the reducers away from the earlier one, which then stands by. Nothing
+    /// is spoilt by that, but work is lost. So only give a name that no two processes can have at a
+    /// time, like that of a pod of a stateful set.
+    pub instance: Option<String>,
 }
 
 /// How much is read, reduced and committed at once; see the fields of [`Config`].
@@ -59,6 +79,21 @@ pub struct Sizes {
     pub batch: usize,
     /// As [`Config::group`].
     pub group: usize,
+}
+
+/// What becomes of a reducer that another process (or another supervisor of this one) owns, by a
+/// lease that is valid.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum OnOwned {
+    /// It waits until the owner has stopped or died, and goes on then by itself.
+    /// [`Await`](crate::Await) works meanwhile. Also when it is taken over from here.
+    #[default]
+    StandBy,
+    /// It is not started: its registration fails.
+    Refuse,
+    /// It is taken over at once, and the other process stops it. For tools, and where two processes
+    /// cannot be.
+    TakeOver,
 }
 
 /// What becomes of a reducer whose derived state was built by another version.
@@ -89,6 +124,10 @@ impl Default for Config {
             min_backoff: Duration::from_millis(50),
             max_backoff: Duration::from_secs(10),
             await_timeout: Duration::from_secs(30),
+            lease: Duration::from_secs(10),
+            on_owned: OnOwned::default(),
+            stand_by_interval: Duration::from_millis(500),
+            instance: None,
         }
     }
 }
@@ -124,6 +163,9 @@ impl Config {
             max_halted: self.max_halted.max(1),
             poll_interval: self.poll_interval.max(Duration::from_millis(1)),
             watermark_interval: self.watermark_interval.max(Duration::from_millis(1)),
+            instance: self.instance.filter(|name| !name.is_empty()),
+            lease: self.lease.max(Duration::from_millis(10)),
+            stand_by_interval: self.stand_by_interval.max(Duration::from_millis(1)),
             ..self
         }
     }

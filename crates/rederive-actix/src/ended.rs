@@ -13,6 +13,13 @@ impl<M: Message<Result = ()> + Send + 'static> EndGuard<M> {
         Self(Some((tell, message)))
     }
 
+    /// Says this instead.
+    pub(crate) fn change(&mut self, change: impl FnOnce(&mut M)) {
+        if let Some((_, message)) = &mut self.0 {
+            change(message);
+        }
+    }
+
     /// The actor ends as it should: say nothing.
     pub(crate) fn disarm(&mut self) {
         self.0 = None;

@@ -136,7 +136,8 @@ impl<E: Send + Sync + 'static> EventLogActor<E> {
                     fetch.reply.do_send(fetched);
                 }
                 Request::Find(find) if let Some(slice) = self.recent_with(&find.cursor) => {
-                    find.reply.do_send(Found { cursor: find.cursor, slice: Some(slice) });
+                    let Find { cursor, standing_by, reply } = find;
+                    reply.do_send(Found { cursor, standing_by, slice: Some(slice) });
                 }
                 Request::Survey(survey) if survey.reply.is_closed() => {}
                 Request::Survey(mut survey) => {
@@ -227,7 +228,8 @@ impl<E: Send + Sync + 'static> EventLogActor<E> {
                 fetch.reply.do_send(Fetched { slice, at_head, repair: fetch.repair });
             }
             (Request::Find(find), Answer::Event(slice)) => {
-                find.reply.do_send(Found { cursor: find.cursor, slice: slice.map(Arc::new) });
+                let Find { cursor, standing_by, reply } = find;
+                reply.do_send(Found { cursor, standing_by, slice: slice.map(Arc::new) });
             }
             (Request::Survey(survey), Answer::Survey(surveyed)) => {
                 // Whoever asked for a status may have given up.

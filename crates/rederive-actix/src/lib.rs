@@ -26,6 +26,7 @@
 //! Not drawn: `Load` (dispatcher → persistence), `Loaded` (back), `StateLoaded` (dispatcher → partition
 //! dispatcher), `RepairPartition` and `SetPaused` (supervisor → dispatcher), `Ask` (dispatcher, supervisor → persistence),
 //! `Survey` (dispatcher → event log, for a status),
+//! `Seen` (persistence → dispatcher) and `Release` (back), `LeaseLost` (the leases' thread → dispatcher),
 //! `Retrying` (partition dispatcher → dispatcher), `Recover` (dispatcher → partition dispatcher),
 //! `ActorEnded` and `ActorStopped` (all → supervisor).
 //!
@@ -35,7 +36,7 @@
 //! | `EventLogActor`, one per log | the queue of reads, the newest slices, the reader thread |
 //! | `Dispatcher`, one per reducer | the read position, the low watermark, the window, the partition dispatchers, the commits that wait for the next group |
 //! | `PartitionDispatcher`, one per active partition | the partition's cursor, its buffered events, those who wait for it |
-//! | `Persistence`, one per store | the groups of the next transaction, the commit thread and its connection |
+//! | `Persistence`, one per store | the groups of the next transaction, the commit thread and its connection, the leases and the thread that renews them |
 //!
 //! Actors only route: what they decide is decided by plain structs, most of them in
 //! [`rederive_core`]. [`message`](self) lists every message in the order in which an event causes
@@ -47,6 +48,10 @@ mod supervisor;
 mod registration;
 mod ready;
 mod ownership;
+mod instance;
+mod lease;
+mod take_over;
+mod stand_by;
 mod event_log;
 mod dispatcher;
 mod partition_dispatcher;
@@ -72,7 +77,7 @@ mod worker;
 pub mod chaos;
 
 pub use awaiting::{Await, AwaitError, Awaited, Reply};
-pub use config::{Config, OnVersionChange, Sizes};
+pub use config::{Config, OnOwned, OnVersionChange, Sizes};
 pub use event_stream::{EventStream, Stopper};
 pub use listing::{ListError, ListHalted, ListSkips};
 pub use log_observer::LogObserver;

@@ -49,6 +49,13 @@ pub enum ListError {
     /// The store cannot be read now; try again.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// Another process owns the reducer, and this one stands by. Nothing was done; ask that one. Lists are
+    /// read all the same; only what would change the reducer is refused.
+    #[error("the reducer is owned by {owner:?}, and this process stands by: ask that one")]
+    StandingBy {
+        /// The name of the owner.
+        owner: String,
+    },
     /// The supervisor is stopping, or the store's actor died meanwhile and is replaced; try again.
     #[error("the request was interrupted")]
     Interrupted,

@@ -182,6 +182,23 @@ impl Observer for LogObserver {
                 target: TARGET, notice = "fenced", reducer:%;
                 "{reducer}: another process has taken the reducer over; it stops here"
             ),
+            Notice::StandingBy { reducer, owner } => log::info!(
+                target: TARGET, notice = "standing_by", reducer:%, owner:%;
+                "{reducer}: owned by {owner}; stands by to take it over"
+            ),
+            Notice::TakenOver { reducer, owner } => log::info!(
+                target: TARGET, notice = "taken_over", reducer:%, owner:%;
+                "{reducer}: taken over from {owner}"
+            ),
+            Notice::RenewalDelayed { reducers, attempt, delay, error } => {
+                let reducers = reducers.join(", ");
+                log::warn!(
+                    target: TARGET, notice = "renewal_delayed", reducers:%, attempt,
+                    delay_ms = millis(*delay), error:%;
+                    "the leases of {reducers} cannot be renewed, attempt {attempt}, \
+                     next in {delay:?}: {error}"
+                );
+            }
             Notice::Stopped { reducer, watermark } => log::info!(
                 target: TARGET, notice = "stopped", reducer:%, watermark:%;
                 "{reducer}: stopped at cursor {watermark}"

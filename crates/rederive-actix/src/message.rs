@@ -3,7 +3,10 @@
 //! All of them go by `do_send`: the mailboxes live as long as the actors, and an actor that died is
 //! replaced by one that resumes from what is stored. Requests carry the address for their answer.
 
-use std::sync::{Arc, atomic::AtomicBool};
+use std::{
+    sync::{Arc, atomic::AtomicBool},
+    time::Duration,
+};
 
 use actix::{Message, Recipient};
 use rederive_core::{
@@ -13,8 +16,8 @@ use rederive_core::{
 use tokio::sync::oneshot;
 
 use crate::{
-    courier::CourierEnd, ownership::Ownership, pause::PauseError, rebuild::Job,
-    repair::RepairError, status::Surveyed, waiter::Waiter,
+    config::OnOwned, courier::CourierEnd, ownership::Ownership, pause::PauseError, rebuild::Job,
+    repair::RepairError, stand_by::Sight, status::Surveyed, waiter::Waiter,
 };
 
 macro_rules! messages {
@@ -34,14 +37,33 @@ pub(crate) struct Open {
     pub(crate) start: Cursor,
     pub(crate) tables: Arc<[OwnedTable]>,
     pub(crate) ownership: Ownership,
+    /// The name of this process.
+    pub(crate) instance: Arc<str>,
+    pub(crate) lease: Duration,
+    pub(crate) on_owned: OnOwned,
     /// Build the derived state anew, up to here.
     pub(crate) reset: Option<Cursor>,
     pub(crate) rebuild: Job,
     pub(crate) reply: Recipient<OpenDone>,
+    pub(crate) lost: Recipient<LeaseLost>,
 }
 
 /// persistence → dispatcher. `None` when another owner has come after us: it keeps the reducer.
 pub(crate) struct OpenDone(pub(crate) Result<Option<Opened>, OpenError>);
+
+/// leases → dispatcher: somebody else owns the reducer, which you opened with this epoch.
+pub(crate) struct LeaseLost {
+    pub(crate) epoch: u64,
+}
+
+/// persistence → dispatcher, which stands by: what the store says.
+pub(crate) struct Seen(pub(crate) Result<Sight, StoreError>);
+
+/// dispatcher → persistence: nothing is to come; others may have the reducer at once.
+pub(crate) struct Release {
+    pub(crate) reducer: Arc<str>,
+    pub(crate) ownership: Ownership,
+}
 
 /// dispatcher → event log: tell me of new events.
 pub(crate) struct Follow(pub(crate) Recipient<NewEvents>);
@@ -78,12 +100,16 @@ pub(crate) struct Fetched<E> {
 /// dispatcher → event log: read the event at exactly this cursor.
 pub(crate) struct Find<E: Send + Sync + 'static> {
     pub(crate) cursor: Cursor,
+    /// Said again in the answer: whether the one who asks stands by, and has not dispatched it.
+    pub(crate) standing_by: bool,
     pub(crate) reply: Recipient<Found<E>>,
 }
 
 /// event log → dispatcher.
 pub(crate) struct Found<E> {
     pub(crate) cursor: Cursor,
+    /// As in the request.
+    pub(crate) standing_by: bool,
     /// A slice in which it stands; `None` when there is no such event.
     pub(crate) slice: Option<Arc<Slice<E>>>,
 }
@@ -186,6 +212,8 @@ pub(crate) struct PartitionEnded {
 pub(crate) struct ActorEnded {
     pub(crate) actor: ActorKind,
     pub(crate) generation: u64,
+    /// A dispatcher whose reducer was taken over, and which another is to replace that stands by.
+    pub(crate) fenced: bool,
 }
 
 /// Which actor ended.
@@ -289,7 +317,7 @@ pub(crate) struct CourierDone {
 pub(crate) struct Abort;
 
 messages! {
-    Open; OpenDone; Follow; Woken; NewEvents; Fetch<E>; Fetched<E>; Find<E>; Found<E>; Head; HeadIs; Survey;
+    Open; OpenDone; LeaseLost; Seen; Release; Follow; Woken; NewEvents; Fetch<E>; Fetched<E>; Find<E>; Found<E>; Head; HeadIs; Survey;
     Measure; Measured; StopRebuild;
     Load; Loaded; StateLoaded; Deliver<E>; Wait; Reduced; Retrying; Ask; SkipsFound; SetPaused; PauseNoted; Commit; Committed; Answer; Recover; Reset; Passivate; PartitionEnded; ActorEnded;
     WaitFor; RepairPartition; RebuildPartition; Hurry; Stop; ActorStopped; Abort; WakeCourier; CourierDone;

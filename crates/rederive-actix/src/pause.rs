@@ -39,6 +39,12 @@ pub enum PauseError {
     /// The store could not note it, or its answer was lost. The reducer does as before; try again.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// Another process owns the reducer, and this one stands by. Nothing was done; ask that one.
+    #[error("the reducer is owned by {owner:?}, and this process stands by: ask that one")]
+    StandingBy {
+        /// The name of the owner.
+        owner: String,
+    },
     /// The reducer stopped, was taken over or died meanwhile. The store may have noted it; try
     /// again.
     #[error("the request was interrupted")]

@@ -1,25 +1,22 @@
 //! [`Persistence`]: the actor that brings commits into one store.
 
-use std::{
-    panic::{AssertUnwindSafe, catch_unwind},
-    sync::Arc,
-};
+use std::sync::Arc;
 
 use actix::{Actor, ActorContext, AsyncContext, Context, Handler, Recipient, Running, SpawnHandle};
-use rederive_core::{
-    Group, Notice, OpenError, Opening, Progress, Settlement, Store, StoreError, Writer,
-    error::panic_message,
-};
+use rederive_core::{Group, Notice, Progress, Settlement, Store, StoreError, Writer};
 
 use crate::{
     config::Config,
     ended::EndGuard,
     health::Health,
+    lease::{Held, Leases},
     message::{
-        Abort, ActorEnded, Ask, Commit, Committed, Hurry, Load, Loaded, Open, OpenDone, Stop,
+        Abort, ActorEnded, Ask, Commit, Committed, Hurry, Load, Loaded, Open, OpenDone, Release,
+        Stop,
     },
     observe::Observers,
-    worker::{Place, Worker},
+    take_over::take_over,
+    worker::{Place, Worker, unpanicked},
 };
 
 /// Collects groups while the transaction before them runs, and settles all of them in the next:
@@ -33,6 +30,8 @@ pub(crate) struct Persistence {
     observers: Observers,
     place: Place,
     worker: Option<Worker<Option<Box<dyn Writer>>>>,
+    /// Taken when it stops.
+    leases: Option<Leases>,
     waiting: Vec<Waiting>,
     /// Those whose groups are in the settlement under way.
     settling: Vec<Recipient<Committed>>,
@@ -78,12 +77,14 @@ impl Persistence {
         health: Health,
         guard: EndGuard<ActorEnded>,
     ) -> Self {
+        let leases = Leases::new(Arc::clone(&store), config.clone(), observers.clone());
         Self {
             store,
             config,
             observers,
             place,
             worker: None,
+            leases: Some(leases),
             waiting: Vec::new(),
             settling: Vec::new(),
             asked: 0,
@@ -139,6 +140,9 @@ impl Persistence {
 
     fn stop(&mut self, ctx: &mut Context<Self>) {
         self.guard.disarm();
+        if let Some(leases) = self.leases.take() {
+            leases.join();
+        }
         if let Some(worker) = self.worker.take() {
             worker.join();
         }
@@ -149,7 +153,7 @@ impl Persistence {
     }
 }
 
-fn open_writer<'w>(
+pub(crate) fn open_writer<'w>(
     writer: &'w mut Option<Box<dyn Writer>>,
     store: &dyn Store,
 ) -> Result<&'w mut dyn Writer, String> {
@@ -161,41 +165,6 @@ fn open_writer<'w>(
         Some(writer) => Ok(&mut **writer),
         None => Err("the store has no writer".to_owned()),
     }
-}
-
-/// Opens the reducer, unless it was opened by us and by somebody else since.
-fn take_over(
-    open: &Open,
-    writer: &mut Option<Box<dyn Writer>>,
-    store: &dyn Store,
-) -> Result<Option<rederive_core::Opened>, OpenError> {
-    if let Some(epoch) = open.ownership.epoch() {
-        let writer = open_writer(writer, store).map_err(StoreError::new)?;
-        let stored = writer.revision(&open.reducer)?;
-        if stored.is_none_or(|revision| revision.epoch != epoch) {
-            return Ok(None);
-        }
-    }
-    let opening = Opening {
-        tables: &open.tables,
-        start: open.start.clone(),
-        ..Opening::new(&open.reducer, open.version, open.kind)
-    };
-    let opened = match &open.reset {
-        Some(target) => store.reset(&opening, target)?,
-        None => store.open(&opening)?,
-    };
-    if open.reset.is_some() {
-        open.rebuild.stored();
-    }
-    open.ownership.taken(opened.revision.epoch);
-    Ok(Some(opened))
-}
-
-/// Runs code of a store; a panic in it becomes an error.
-fn unpanicked<T>(run: impl FnOnce() -> T) -> Result<T, String> {
-    catch_unwind(AssertUnwindSafe(run))
-        .map_err(|payload| format!("the store panicked: {}", panic_message(&*payload)))
 }
 
 impl Actor for Persistence {
@@ -220,14 +189,45 @@ impl Handler<Open> for Persistence {
     type Result = ();
 
     fn handle(&mut self, open: Open, ctx: &mut Context<Self>) {
-        let Some(worker) = &self.worker else { return };
+        let (Some(worker), Some(leases)) = (&self.worker, &self.leases) else { return };
         self.asked += 1;
-        let (store, me) = (Arc::clone(&self.store), ctx.address());
+        let (store, me, leases) = (Arc::clone(&self.store), ctx.address(), leases.holder());
         // In turn with the transactions: the new owner sees all that the old one committed.
         worker.run(move |writer| {
             let opened = unpanicked(|| take_over(&open, writer, &*store));
             let opened = opened.unwrap_or_else(|error| Err(StoreError::new(error).into()));
+            let leased = opened.iter().flatten().find(|opened| !opened.lease.is_zero());
+            let epoch = leased.map(|opened| opened.revision.epoch);
             open.reply.do_send(OpenDone(opened));
+            if let Some(epoch) = epoch {
+                let (ownership, lost) = (open.ownership.clone(), open.lost);
+                leases.hold(&open.reducer, Held { epoch, ownership, lost });
+            }
+            me.do_send(Answered);
+        });
+    }
+}
+
+impl Handler<Release> for Persistence {
+    type Result = ();
+
+    fn handle(&mut self, release: Release, ctx: &mut Context<Self>) {
+        let (Some(worker), Some(leases)) = (&self.worker, &self.leases) else { return };
+        self.asked += 1;
+        let Release { reducer, ownership } = release;
+        let (store, me, leases) = (Arc::clone(&self.store), ctx.address(), leases.holder());
+        // In turn with the transactions, of which none is to come, and with an opening under way.
+        worker.run(move |_| {
+            leases.let_go(&reducer);
+            if let Some(epoch) = ownership.epoch()
+                && let Err(error) = unpanicked(|| store.release(&reducer, epoch))
+                    .and_then(|released| released.map_err(|error| error.to_string()))
+            {
+                log::info!(
+                    target: "rederive",
+                    "{reducer}: the lease is not released and runs out by itself: {error}"
+                );
+            }
             me.do_send(Answered);
         });
     }

@@ -127,6 +127,12 @@ pub enum RebuildError {
     /// The rebuild was cancelled. The reducer stays marked as rebuilding.
     #[error("the rebuild was cancelled; it goes on after the next start, or is begun anew")]
     Cancelled,
+    /// Another process owns the reducer, and this one stands by. Nothing was done; ask that one.
+    #[error("the reducer is owned by {owner:?}, and this process stands by: ask that one")]
+    StandingBy {
+        /// The name of the owner.
+        owner: String,
+    },
     /// Another owner has taken the reducer over.
     #[error("another owner has taken the reducer over")]
     Fenced,
@@ -209,6 +215,11 @@ impl Job {
             ..State::default()
         };
         Ok(())
+    }
+
+    /// Whether somebody waits for its end.
+    pub(crate) fn is_awaited(&self) -> bool {
+        !self.lock().replies.is_empty()
     }
 
     pub(crate) fn is_ordered(&self) -> bool {

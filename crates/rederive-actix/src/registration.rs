@@ -93,6 +93,11 @@ impl Registration {
         self.0.rebuild().order(Some(reply))
     }
 
+    /// Who owns the reducer while this process stands by.
+    pub(crate) fn standing_by(&self) -> Option<Arc<str>> {
+        self.0.ownership().standing_by()
+    }
+
     pub(crate) fn rebuild_job(&self) -> &Job {
         self.0.rebuild()
     }
@@ -164,6 +169,8 @@ impl Registration {
 pub(crate) struct Shared {
     pub(crate) config: Config,
     pub(crate) observers: Observers,
+    /// The name of this process, by which others know it as an owner.
+    pub(crate) instance: Arc<str>,
 }
 
 /// A running event-log actor; the type of its events is known to its registrations only.
@@ -201,6 +208,7 @@ trait Register {
     fn set_on_version_change(&mut self, wish: OnVersionChange);
     fn name(&self) -> &Arc<str>;
     fn version(&self) -> u32;
+    fn ownership(&self) -> &Ownership;
     fn rebuild(&self) -> &Job;
     fn can_be_rebuilt(&self) -> bool;
     fn store(&self) -> &Arc<dyn Store>;
@@ -252,6 +260,10 @@ impl<E: Send + Sync + 'static> Register for Typed<E> {
         self.version
     }
 
+    fn ownership(&self) -> &Ownership {
+        &self.ownership
+    }
+
     fn rebuild(&self) -> &Job {
         &self.rebuild
     }
@@ -269,7 +281,7 @@ impl<E: Send + Sync + 'static> Register for Typed<E> {
     }
 
     fn start_log(&self, shared: &Shared, guard: EndGuard<ActorEnded>) -> LogActor {
-        let Shared { config, observers } = shared.clone();
+        let Shared { config, observers, .. } = shared.clone();
         let health = Health::default();
         let log = Arc::clone(&self.log);
         let actor = EventLogActor::new(log, config, observers, health.clone(), guard);
@@ -299,6 +311,7 @@ impl<E: Send + Sync + 'static> Register for Typed<E> {
             config: shared.config.clone(),
             sizes: shared.config.sizes(false),
             observers: shared.observers.clone(),
+            instance: Arc::clone(&shared.instance),
             store_health: persistence.health.clone(),
             log_health: log.health.clone(),
             ownership: self.ownership.clone(),

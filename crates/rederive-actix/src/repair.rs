@@ -130,6 +130,12 @@ pub enum RepairError {
         /// What the store said.
         message: String,
     },
+    /// Another process owns the reducer, and this one stands by. Nothing was done; ask that one.
+    #[error("the reducer is owned by {owner:?}, and this process stands by: ask that one")]
+    StandingBy {
+        /// The name of the owner.
+        owner: String,
+    },
     /// The reducer stopped, was taken over or died meanwhile. How far the repair came is stored;
     /// try again. A rebuild that has begun goes on by itself.
     #[error("the repair was interrupted")]
@@ -195,8 +201,12 @@ impl Handler<RetryAll> for Supervisor {
     fn handle(&mut self, request: RetryAll, ctx: &mut Self::Context) -> Self::Result {
         let RetryAll { reducer, kind } = request;
         let lines = self.dispatcher_of(&reducer);
+        let owner = self.owner_waited_for(&reducer);
         let me = actix::AsyncContext::address(ctx);
         Box::pin(async move {
+            if let Some(owner) = owner {
+                return Err(ListError::StandingBy { owner });
+            }
             let dispatcher = match lines {
                 None => return Err(ListError::UnknownReducer { name: reducer }),
                 Some(None) => return Err(ListError::Interrupted),

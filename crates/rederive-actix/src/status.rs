@@ -18,6 +18,16 @@ pub struct ReducerStatus {
     pub version: u32,
     /// What it is doing.
     pub activity: Activity,
+    /// The name of the process that owns it ([`Config::instance`](crate::Config::instance)): this one
+    /// or, while it stands by, another. `None` while that is not known, and when another owner has
+    /// taken it over from here for good.
+    pub owner: Option<String>,
+    /// How long the owner's lease is valid without being renewed, as far as is known here; zero when
+    /// it has run out, `None` where there is none.
+    pub lease_remaining: Option<Duration>,
+    /// Since when it stands by, if it does. Then the watermark is the one that is stored, the
+    /// position the same, and of partitions nothing is known.
+    pub standing_by_since: Option<Timestamp>,
     /// Every event up to here was handed to its partitions.
     pub position: Cursor,
     /// Every event up to here is settled: committed, ignored, or held by a halted partition.
@@ -95,6 +105,8 @@ pub struct RebuildStatus {
 pub enum Activity {
     /// It waits for the store to tell where to resume.
     Opening,
+    /// Another process owns it; it waits to take it over.
+    StandingBy,
     /// It builds its derived state anew.
     Rebuilding,
     /// It has events to settle.

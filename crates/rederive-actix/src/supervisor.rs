@@ -18,6 +18,7 @@ use crate::{
     config::Config,
     ended::EndGuard,
     health::Health,
+    instance,
     message::{Abort, ActorEnded, ActorKind, ActorStopped, Hurry, Stop},
     observe::Observers,
     persistence::Persistence,
@@ -82,7 +83,8 @@ struct Stopping {
 
 /// Registers a reducer and starts it.
 ///
-/// The answer comes once the reducer has been opened and follows its log.
+/// The answer comes once the reducer has been opened and follows its log, or stands by because another
+/// process owns it ([`OnOwned`](crate::OnOwned)).
 impl Message for Registration {
     type Result = Result<(), RegisterError>;
 }
@@ -127,8 +129,10 @@ impl Message for Shutdown {
 impl Supervisor {
     /// A supervisor without reducers; send it [`Registration`]s.
     pub fn new(config: Config, observers: Vec<Arc<dyn Observer>>) -> Self {
+        let config = config.checked();
+        let instance = config.instance.clone().unwrap_or_else(instance::unique).into();
         Self {
-            shared: Shared { config: config.checked(), observers: Observers::new(observers) },
+            shared: Shared { config, observers: Observers::new(observers), instance },
             registrations: HashMap::new(),
             openings: HashMap::new(),
             dispatchers: HashMap::new(),
@@ -173,6 +177,9 @@ impl Supervisor {
         let Some((name, registration)) = self.registrations.get_key_value(reducer) else {
             return Err(RebuildError::UnknownReducer { name: reducer.to_owned() });
         };
+        if let Some(owner) = registration.standing_by() {
+            return Err(RebuildError::StandingBy { owner: owner.to_string() });
+        }
         registration.order_rebuild(reply)?;
         let name = Arc::clone(name);
         if let Some(former) = self.dispatchers.remove(&name) {
@@ -180,6 +187,11 @@ impl Supervisor {
         }
         self.start(&name, ctx);
         Ok(())
+    }
+
+    /// Who owns a reducer that stands by here.
+    pub(crate) fn owner_waited_for(&self, reducer: &str) -> Option<String> {
+        Some(self.registrations.get(reducer)?.standing_by()?.to_string())
     }
 
     /// The persistence actor of a reducer's store, likewise.
@@ -192,7 +204,7 @@ impl Supervisor {
         self.generation += 1;
         let generation = self.generation;
         let tell = ctx.address().recipient();
-        (generation, EndGuard::new(tell, ActorEnded { actor, generation }))
+        (generation, EndGuard::new(tell, ActorEnded { actor, generation, fenced: false }))
     }
 
     /// Starts a reducer's dispatcher, and before that the actors it needs.
@@ -209,7 +221,7 @@ impl Supervisor {
         }
         if !self.stores.contains_key(&identity) {
             let (generation, guard) = self.guard(ActorKind::Persistence(identity), ctx);
-            let Shared { config, observers } = self.shared.clone();
+            let Shared { config, observers, .. } = self.shared.clone();
             let health = Health::default();
             let place = self.places.entry(identity).or_default().clone();
             let persistence =
@@ -428,7 +440,7 @@ impl Handler<ActorEnded> for Supervisor {
     type Result = ();
 
     fn handle(&mut self, ended: ActorEnded, ctx: &mut Context<Self>) {
-        let ActorEnded { actor, generation } = ended;
+        let ActorEnded { actor, generation, fenced } = ended;
         let current = match &actor {
             ActorKind::Dispatcher(name) => self.dispatchers.get(name).map(|it| it.generation),
             ActorKind::EventLog(log) => self.logs.get(log).map(|it| it.generation),
@@ -440,6 +452,11 @@ impl Handler<ActorEnded> for Supervisor {
         if self.stopping.is_some() {
             self.ended_while_stopping(&actor);
             self.stop_on(ctx);
+            return;
+        }
+        if let (true, ActorKind::Dispatcher(name)) = (fenced, &actor) {
+            self.dispatchers.remove(name);
+            self.start(name, ctx);
             return;
         }
         let (reducers, told, what) = match actor {

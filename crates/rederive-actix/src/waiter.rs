@@ -28,7 +28,8 @@ pub enum Outcome {
     Blocked(Blocked),
     /// The log has no event at this cursor, although it has later ones.
     Missing,
-    /// Another owner has taken the reducer over; what becomes of the event is not known here.
+    /// Another owner has taken the reducer over; what becomes of the event is not known here. Not
+    /// told where the reducer stands by then ([`OnOwned::StandBy`](crate::OnOwned)).
     Fenced,
     /// The supervisor is stopping. The event may take effect after the next start.
     Stopped,

@@ -14,6 +14,8 @@ use std::{
     thread::{Builder, JoinHandle},
 };
 
+use rederive_core::error::panic_message;
+
 type Job<S> = Box<dyn FnOnce(&mut S) + Send>;
 
 /// A thread with a state of its own. When the worker is dropped, as with an actor that died, the
@@ -81,4 +83,10 @@ impl<S> Drop for Worker<S> {
     fn drop(&mut self) {
         self.dropped.store(true, Ordering::Release);
     }
+}
+
+/// Runs code of a store; a panic in it becomes an error.
+pub(crate) fn unpanicked<T>(run: impl FnOnce() -> T) -> Result<T, String> {
+    catch_unwind(AssertUnwindSafe(run))
+        .map_err(|payload| format!("the store panicked: {}", panic_message(&*payload)))
 }

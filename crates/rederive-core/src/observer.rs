@@ -259,12 +259,40 @@ pub enum Notice {
         /// How long it took.
         took: Duration,
     },
-    /// Another owner has taken the reducer over; it stops here. Told once, when a commit finds out or
-    /// when a dispatcher that takes a dead one's place does; no [`Stopped`](Self::Stopped) follows
-    /// before the supervisor stops.
+    /// Another owner has taken the reducer over; it stops here. Told once, when a commit or a renewal
+    /// of the lease finds out, or when a dispatcher that takes a dead one's place does. Where the
+    /// settings have it stand by, [`StandingBy`](Self::StandingBy) follows; else nothing does before
+    /// the supervisor stops.
     Fenced {
         /// The reducer.
         reducer: Arc<str>,
+    },
+    /// Another owner has the reducer, which waits here until it can take it over. Told when that
+    /// begins, and when there is another owner.
+    StandingBy {
+        /// The reducer.
+        reducer: Arc<str>,
+        /// The name of its owner.
+        owner: Arc<str>,
+    },
+    /// A reducer that stood by is owned from now on; [`Started`](Self::Started) follows.
+    TakenOver {
+        /// The reducer.
+        reducer: Arc<str>,
+        /// The name of the owner that it was waited for.
+        owner: Arc<str>,
+    },
+    /// The leases of reducers could not be renewed, which is tried again after `delay`. Told at each
+    /// attempt. They are owned as long as nobody takes them over.
+    RenewalDelayed {
+        /// The reducers.
+        reducers: Vec<Arc<str>>,
+        /// How many attempts failed in a row.
+        attempt: u32,
+        /// The pause before the next one.
+        delay: Duration,
+        /// What the store said.
+        error: String,
     },
     /// A reducer has stopped: everything it had begun is committed or was given up.
     Stopped {

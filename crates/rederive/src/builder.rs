@@ -350,7 +350,8 @@ impl<E: Send + Sync + 'static> Rederive<E> {
     /// nothing else. The reducers that are not named are not started. Each rebuild begins at the
     /// beginning, also after one that was interrupted.
     ///
-    /// The results stand in the order of the names.
+    /// The results stand in the order of the names. A reducer that another process owns is not rebuilt,
+    /// unless [`Config::on_owned`] is [`OnOwned::TakeOver`](crate::OnOwned::TakeOver).
     ///
     /// # Errors
     /// [`StartError`] when a reducer is refused; the others are not waited for, and go on with their
@@ -381,7 +382,8 @@ impl<E: Send + Sync + 'static> Rederive<E> {
         Ok(results)
     }
 
-    /// Starts the supervisor and all reducers; they follow the log from where they stopped last.
+    /// Starts the supervisor and all reducers; they follow the log from where they stopped last. Those
+    /// that another process owns stand by, unless [`Config::on_owned`] says otherwise.
     ///
     /// Inside an actix application the actors get an arbiter (a thread) of their own in its system.
     /// Elsewhere, in a plain tokio runtime or none, they get a system of their own; the future runs

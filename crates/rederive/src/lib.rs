@@ -23,7 +23,7 @@ pub use rederive_actix::chaos;
 pub use rederive_actix::{
     Activity, Await, AwaitError, Awaited, CancelRebuild, Changes, Config, CountEffects, Delay,
     DropEffect, EventStream, Lag, ListError, ListHalted, ListParked, ListSkips, LogObserver,
-    OnVersionChange, Outcome, Pause, PauseError, Rebuild, RebuildError, RebuildNeeded,
+    OnOwned, OnVersionChange, Outcome, Pause, PauseError, Rebuild, RebuildError, RebuildNeeded,
     RebuildPartition, RebuildReport, RebuildStatus, Redeliver, ReducerStatus, RegisterError,
     Registration, RepairError, Reply, RetriedAll, Retry, RetryAll, Shutdown, Sizes, SkipEvent,
     Status, Stopper, Supervisor, View, ViewChange,

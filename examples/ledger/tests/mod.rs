@@ -29,7 +29,7 @@ impl World {
     async fn new() -> Self {
         let directory = tempfile::tempdir().unwrap();
         let db = SqliteDatabase::open(directory.path().join("ledger.db")).unwrap();
-        let handle = serve::derive_from(&db).await.unwrap();
+        let handle = serve::derive_from(&db, rederive::Config::default()).await.unwrap();
         serve::catch_up(&handle).await.unwrap();
         let service = Service::new(db.clone(), handle.clone(), PATIENCE);
         Self { service, handle, db, _directory: directory }

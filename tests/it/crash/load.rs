@@ -45,9 +45,10 @@ impl Load {
     pub(super) fn start(
         address: SocketAddr,
         clients: usize,
-        history: &History,
+        history: &mut History,
         rng: &mut Rng,
     ) -> Self {
+        history.rounds += 1;
         let (answered, replies) = mpsc::channel();
         let accounts = Arc::new(Mutex::new(history.opened.clone()));
         let clients = (0..clients).map(|client| {
@@ -79,7 +80,6 @@ impl Load {
             history.posted.extend(told.posted);
             history.unknown.extend(told.unknown);
         }
-        history.rounds += 1;
     }
 }
 

@@ -6,6 +6,7 @@
 mod books;
 mod load;
 mod program;
+mod two;
 // The wire of the example that puts the ledger under load.
 #[path = "../../../examples/ledger_load/http.rs"]
 mod http;
@@ -32,13 +33,16 @@ const CLIENTS: usize = 6;
 struct World {
     directory: TempDir,
     history: History,
+    /// Clients whose program may still run.
+    pending: Vec<Load>,
     rng: Rng,
 }
 
 impl World {
     fn new() -> Self {
         let directory = tempfile::tempdir().expect("a temporary directory");
-        Self { directory, history: History::default(), rng: Seed::from_env().rng() }
+        let (history, rng) = (History::default(), Seed::from_env().rng());
+        Self { directory, history, pending: Vec::new(), rng }
     }
 
     fn database(&self) -> PathBuf {
@@ -51,10 +55,17 @@ impl World {
 
     /// Puts the program under load until a random moment.
     fn load(&mut self, program: &Program) -> Load {
-        let load = Load::start(program.address(), CLIENTS, &self.history, &mut self.rng);
+        let load = Load::start(program.address(), CLIENTS, &mut self.history, &mut self.rng);
         load.wait_for_replies(self.rng.range(0..120));
         spin(&mut self.rng);
         load
+    }
+
+    /// Waits for the ends of all clients, whose programs have ended.
+    fn join_all(&mut self) {
+        for load in std::mem::take(&mut self.pending) {
+            load.join(&mut self.history);
+        }
     }
 
     /// Everything that was ever acknowledged is in the log once, and the tables are its fold.

@@ -6,16 +6,26 @@ use std::{
     net::SocketAddr,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
-    sync::{LazyLock, mpsc},
+    sync::{
+        LazyLock,
+        atomic::{AtomicUsize, Ordering},
+        mpsc,
+    },
     thread,
-    time::Instant,
+    time::{Duration, Instant},
 };
+
+use rederive::{Store as _, diesel::SqliteDatabase};
 
 use super::PATIENCE;
 use crate::fixture::example;
 
 /// What the program prints before its address once it takes requests.
 const ANNOUNCEMENT: &str = "listening on http://";
+
+/// The lease in seconds where a test does not say otherwise: so long it takes until the next ledger
+/// goes on after one was killed.
+const SHORT: &str = "0.3";
 
 /// A `ledger` process. Killed on drop, so that a failed test leaves nothing behind.
 pub(super) struct Program {
@@ -28,7 +38,12 @@ pub(super) struct Program {
 impl Program {
     /// Starts it on this database and waits until it takes requests.
     pub(super) fn start(database: &Path) -> Self {
-        let mut program = Self::spawn(database);
+        Self::start_with(database, SHORT)
+    }
+
+    /// Starts it with a lease of so many seconds.
+    pub(super) fn start_with(database: &Path, lease: &str) -> Self {
+        let mut program = Self::spawn_with(database, lease);
         match program.announced.recv_timeout(PATIENCE) {
             Ok(address) => program.address = Some(address),
             Err(why) => panic!("it does not start ({why}): {}", program.complaints()),
@@ -38,14 +53,20 @@ impl Program {
 
     /// Starts it on this database and waits for nothing.
     pub(super) fn spawn(database: &Path) -> Self {
-        static PROGRAM: LazyLock<PathBuf> = LazyLock::new(|| example("ledger"));
+        Self::spawn_with(database, SHORT)
+    }
 
-        let complaints = database.with_extension("stderr");
+    fn spawn_with(database: &Path, lease: &str) -> Self {
+        static PROGRAM: LazyLock<PathBuf> = LazyLock::new(|| example("ledger"));
+        static STARTED: AtomicUsize = AtomicUsize::new(0);
+
+        let number = STARTED.fetch_add(1, Ordering::Relaxed);
+        let complaints = database.with_extension(format!("stderr{number}"));
         let stderr = fs::File::create(&complaints).expect("a file for stderr");
         let mut process = Command::new(&*PROGRAM)
             .arg("--database")
             .arg(database)
-            .args(["--listen", "127.0.0.1:0"])
+            .args(["--listen", "127.0.0.1:0", "--lease", lease])
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(stderr)
@@ -69,6 +90,32 @@ impl Program {
         self.address.expect("the program was waited for")
     }
 
+    /// Whether it has the ledger, as the database says.
+    pub(super) fn owns(&self, database: &Path) -> bool {
+        let db = SqliteDatabase::open(database).expect("the database opens");
+        let stored = db.store().stored("ledger").expect("readable");
+        let owner = stored.and_then(|stored| stored.lease).map(|lease| lease.owner);
+        owner.is_some_and(|owner| owner.contains(&format!("-{}-", self.process.id())))
+    }
+
+    /// Waits until it has the ledger.
+    pub(super) fn wait_until_it_owns(&self, database: &Path) {
+        let begun = Instant::now();
+        while !self.owns(database) {
+            assert!(begun.elapsed() < PATIENCE, "it does not take over: {}", self.complaints());
+            thread::sleep(Duration::from_millis(5));
+        }
+    }
+
+    /// Waits until it has complained about this.
+    pub(super) fn wait_until_it_says(&self, what: &str) {
+        let begun = Instant::now();
+        while !self.complaints().contains(what) {
+            assert!(begun.elapsed() < PATIENCE, "it never says {what:?}: {}", self.complaints());
+            thread::sleep(Duration::from_millis(5));
+        }
+    }
+
     /// SIGKILL: it has no chance to do anything about it.
     pub(super) fn kill(mut self) {
         self.process.kill().expect("the ledger is killed");
@@ -78,10 +125,21 @@ impl Program {
 
     /// Asks it to stop, which it must do with exit code 0.
     pub(super) fn terminate(mut self, signal: &str) {
+        self.end(signal);
+        self.check_complaints();
+    }
+
+    /// Sends it a signal.
+    pub(super) fn signal(&self, signal: &str) {
         // By the shell's own command: a small system has no program of that name.
         let kill = format!("kill -{signal} {}", self.process.id());
         let sent = Command::new("sh").args(["-c", &kill]).status().expect("a shell starts");
         assert!(sent.success(), "the signal was not sent");
+    }
+
+    /// As [`terminate`](Self::terminate), but it may have complained.
+    pub(super) fn end(&mut self, signal: &str) {
+        self.signal(signal);
         let begun = Instant::now();
         let status = loop {
             match self.process.try_wait().expect("the ledger is waited for") {
@@ -91,7 +149,6 @@ impl Program {
             assert!(begun.elapsed() < PATIENCE, "it does not stop");
         };
         assert_eq!(status.code(), Some(0), "{}", self.complaints());
-        self.check_complaints();
     }
 
     /// Nothing that happens here is worth a warning, let alone a panic.

@@ -14,6 +14,7 @@ mod reset;
 mod route;
 pub(crate) mod seen;
 mod settle;
+mod stand_by;
 mod status;
 mod undecodable;
 mod wait;
@@ -28,11 +29,11 @@ use rederive_core::{
 
 use self::{flow::Flow, group::Grouping, route::Routes};
 use crate::{
-    config::{Config, OnVersionChange, Sizes},
+    config::{Config, OnOwned, OnVersionChange, Sizes},
     ended::EndGuard,
     event_log::EventLogActor,
     health::Health,
-    message::{Abort, ActorEnded, Fetch, Follow, Head, NewEvents, Open, OpenDone, Stop},
+    message::{Abort, ActorEnded, Fetch, Follow, Head, NewEvents, Open, OpenDone, Release, Stop},
     observe::Observers,
     ownership::Ownership,
     partition_dispatcher::PartitionDispatcher,
@@ -100,6 +101,8 @@ pub(crate) struct Links<E: Send + Sync + 'static> {
     /// Those of the settings that are others during a rebuild.
     pub(crate) sizes: Sizes,
     pub(crate) observers: Observers,
+    /// The name of this process.
+    pub(crate) instance: Arc<str>,
     pub(crate) store_health: Health,
     pub(crate) log_health: Health,
     pub(crate) ownership: Ownership,
@@ -113,6 +116,8 @@ pub(crate) struct Links<E: Send + Sync + 'static> {
 /// What a dispatcher is doing.
 enum Phase {
     Opening,
+    /// Another process owns the reducer.
+    StandingBy(stand_by::StandBy),
     Running,
     /// The log cannot be read on; what was read goes on.
     Blocked(Blocked),
@@ -189,9 +194,13 @@ impl<E: Send + Sync + 'static> Dispatcher<E> {
             start,
             tables: Arc::clone(&self.links.tables),
             ownership: self.links.ownership.clone(),
+            instance: Arc::clone(&self.links.instance),
+            lease: self.links.config.lease,
+            on_owned: self.links.config.on_owned,
             reset,
             rebuild: self.links.rebuild.clone(),
             reply: ctx.address().recipient(),
+            lost: ctx.address().recipient(),
         });
     }
 
@@ -246,6 +255,15 @@ impl<E: Send + Sync + 'static> Dispatcher<E> {
     /// Another owner has the reducer: nothing can be committed here any more.
     fn fence(&mut self, ctx: &mut Context<Self>) {
         self.links.observers.tell(&Notice::Fenced { reducer: Arc::clone(&self.links.name) });
+        let stops = matches!(self.phase, Phase::Stopping(_));
+        if self.links.config.on_owned == OnOwned::StandBy && !stops {
+            // Another dispatcher stands by in this place. Whoever waits notices and asks that one.
+            self.links.rebuild.give_up(&RebuildError::Fenced);
+            self.links.ownership.lost();
+            self.guard.change(|ended| ended.fenced = true);
+            ctx.stop();
+            return;
+        }
         self.dismiss(&Outcome::Fenced);
         self.rebuilding = None;
         self.links.rebuild.give_up(&RebuildError::Fenced);
@@ -255,7 +273,7 @@ impl<E: Send + Sync + 'static> Dispatcher<E> {
         self.repairs.clear();
         self.routes.clear();
         self.courier.abort();
-        if matches!(self.phase, Phase::Stopping(_)) {
+        if stops {
             self.stop(ctx);
         } else {
             self.phase = Phase::Fenced;
@@ -264,9 +282,10 @@ impl<E: Send + Sync + 'static> Dispatcher<E> {
 
     /// Tells those who wait here, rather than at a partition, that they wait in vain.
     fn dismiss(&mut self, outcome: &Outcome) {
+        let watching = self.watching();
         let waiters = [&mut self.future, &mut self.settled, &mut self.finding];
         let waiters = waiters.into_iter().flat_map(Waiters::release_all).map(|(_, waiter)| waiter);
-        for waiter in waiters.chain(self.heads.take()) {
+        for waiter in waiters.chain(self.heads.take()).chain(watching) {
             waiter.finish(outcome.clone());
         }
     }
@@ -289,6 +308,9 @@ impl<E: Send + Sync + 'static> Dispatcher<E> {
             partition.do_send(crate::message::Passivate);
         }
         self.rebuild_stands(&RebuildError::Interrupted);
+        let (reducer, ownership) = (Arc::clone(&self.links.name), self.links.ownership.clone());
+        // Before the answer, so that it comes before the store's actor is told to stop.
+        self.links.persistence.do_send(Release { reducer, ownership });
         let reducer = Arc::clone(&self.links.name);
         self.links.observers.tell(&Notice::Stopped { reducer, watermark: self.stored.clone() });
         if let Phase::Stopping(stop) = &mut self.phase
@@ -316,7 +338,7 @@ impl<E: Send + Sync + 'static> Handler<OpenDone> for Dispatcher<E> {
     type Result = ();
 
     fn handle(&mut self, OpenDone(result): OpenDone, ctx: &mut Context<Self>) {
-        if !matches!(self.phase, Phase::Opening) {
+        if !matches!(self.phase, Phase::Opening | Phase::StandingBy(_)) {
             return;
         }
         let opened = match result {
@@ -327,7 +349,7 @@ impl<E: Send + Sync + 'static> Handler<OpenDone> for Dispatcher<E> {
                 return;
             }
             Err(error) => {
-                if self.rebuild_instead(&error, ctx) {
+                if self.stand_by_instead(&error, ctx) || self.rebuild_instead(&error, ctx) {
                     return;
                 }
                 let message = error.to_string();
@@ -353,7 +375,7 @@ impl<E: Send + Sync + 'static> Handler<OpenDone> for Dispatcher<E> {
         if self.attempts > 0 {
             self.links.store_health.set(None);
         }
-        self.phase = Phase::Running;
+        self.begin_running(ctx);
         self.revision = opened.revision;
         self.skips = opened.skips;
         self.stored = opened.watermark.clone();
@@ -403,16 +425,16 @@ impl<E: Send + Sync + 'static> Handler<Stop> for Dispatcher<E> {
     type Result = ();
 
     fn handle(&mut self, stop: Stop, ctx: &mut Context<Self>) {
-        let done = matches!(self.phase, Phase::Opening | Phase::Fenced);
-        self.phase = Phase::Stopping(Some(stop));
+        let begun = matches!(self.phase, Phase::Running | Phase::Blocked(_) | Phase::Stopping(_));
         // What is not dispatched will not be. Those at the partitions are still answered.
         self.dismiss(&Outcome::Stopped);
+        self.phase = Phase::Stopping(Some(stop));
         self.loads.hurry();
         self.stop_courier(ctx);
-        if done {
-            self.stop(ctx);
-        } else {
+        if begun {
             self.stop_if_drained(ctx);
+        } else {
+            self.stop(ctx);
         }
     }
 }

@@ -17,8 +17,10 @@ impl<E: Send + Sync + 'static> Handler<SetPaused> for Dispatcher<E> {
 
     fn handle(&mut self, SetPaused { paused, reply }: SetPaused, ctx: &mut Context<Self>) {
         if !matches!(self.phase, Phase::Running | Phase::Blocked(_)) {
+            let standing_by = |owner| PauseError::StandingBy { owner };
+            let error = self.standing_by().map_or(PauseError::Interrupted, standing_by);
             // Whoever asked may have gone.
-            let _ = reply.send(Err(PauseError::Interrupted));
+            let _ = reply.send(Err(error));
             return;
         }
         let (reducer, me) = (Arc::clone(&self.links.name), ctx.address());

@@ -35,7 +35,7 @@ impl<E: Send + Sync + 'static> Handler<Measured> for Dispatcher<E> {
 
     fn handle(&mut self, measured: Measured, ctx: &mut Context<Self>) {
         let Measured { until, events } = measured;
-        if matches!(self.phase, Phase::Opening) {
+        if matches!(self.phase, Phase::Opening | Phase::StandingBy(_)) {
             self.measured = Some(events);
             self.take_over(self.links.rebuild.is_ordered().then_some(until), ctx);
         } else if let Some(rebuilding) = &mut self.rebuilding {

@@ -126,7 +126,7 @@ impl<E: Send + Sync + 'static> Handler<RepairPartition> for Dispatcher<E> {
         let RepairPartition { partition, skip, reply } = repair;
         let busy = self.repairs.is_under_way(&partition);
         if !matches!(self.phase, Phase::Running | Phase::Blocked(_)) {
-            tell(vec![reply], &Err(RepairError::Interrupted));
+            tell(vec![reply], &Err(self.not_repaired()));
         } else if skip.is_some() && busy {
             tell(vec![reply], &Err(RepairError::UnderWay));
         } else if let Some(replies) = self.repairs.recovering.get_mut(&partition) {
@@ -143,6 +143,12 @@ impl<E: Send + Sync + 'static> Handler<RepairPartition> for Dispatcher<E> {
 }
 
 impl<E: Send + Sync + 'static> Dispatcher<E> {
+    /// Why nothing can be repaired in a phase other than those of an owner at work.
+    pub(super) fn not_repaired(&self) -> RepairError {
+        let standing_by = |owner| RepairError::StandingBy { owner };
+        self.standing_by().map_or(RepairError::Interrupted, standing_by)
+    }
+
     /// Goes on with the repairs that a stop or a crash has interrupted.
     pub(super) fn resume_repairs(&mut self, ctx: &Context<Self>) {
         let partitions = self.routes.half_repaired();

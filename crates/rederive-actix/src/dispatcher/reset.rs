@@ -35,7 +35,7 @@ impl<E: Send + Sync + 'static> Handler<RebuildPartition> for Dispatcher<E> {
 impl<E: Send + Sync + 'static> Dispatcher<E> {
     fn may_be_rebuilt(&self, partition: &PartitionId) -> Result<(), RepairError> {
         if !matches!(self.phase, Phase::Running | Phase::Blocked(_)) {
-            return Err(RepairError::Interrupted);
+            return Err(self.not_repaired());
         }
         if self.links.tables.is_empty() && !self.links.engine.keeps_states() {
             return Err(RepairError::NoTables);

@@ -18,6 +18,7 @@ impl<E: Send + Sync + 'static> Handler<Report> for Dispatcher<E> {
         let settled = self.is_settled();
         let activity = match &self.phase {
             Phase::Opening => Activity::Opening,
+            Phase::StandingBy(_) => Activity::StandingBy,
             Phase::Running if self.paused => Activity::Paused,
             Phase::Running if self.rebuilding.is_some() => Activity::Rebuilding,
             Phase::Running if settled => Activity::CaughtUp,
@@ -26,12 +27,22 @@ impl<E: Send + Sync + 'static> Handler<Report> for Dispatcher<E> {
             Phase::Fenced => Activity::Fenced,
             Phase::Stopping(_) => Activity::Stopping,
         };
+        let (position, watermark, standing_by_since) = match &self.phase {
+            Phase::StandingBy(stand_by) => {
+                (&stand_by.watermark, &stand_by.watermark, Some(stand_by.since))
+            }
+            _ => (&self.flow.position, self.flow.watermark.cursor(), None),
+        };
+        let owner = match &self.phase {
+            Phase::Opening | Phase::Fenced => None,
+            _ => Some(self.standing_by().unwrap_or_else(|| self.links.instance.to_string())),
+        };
         let log_delay = self.links.log_health.get();
         // Before it was opened, the watermark says nothing; a log that is away would not answer.
         let asks = !matches!(self.phase, Phase::Opening) && log_delay.is_none();
         let survey = asks.then(|| {
             let (reply, surveyed) = oneshot::channel();
-            let after = self.flow.watermark.cursor().clone();
+            let after = watermark.clone();
             self.links.log_actor.do_send(Survey { after, oldest: self.flow.oldest(), reply });
             surveyed
         });
@@ -54,8 +65,11 @@ impl<E: Send + Sync + 'static> Handler<Report> for Dispatcher<E> {
             reducer: self.links.name.to_string(),
             version: self.links.version,
             activity,
-            position: self.flow.position.clone(),
-            watermark: self.flow.watermark.cursor().clone(),
+            lease_remaining: self.links.ownership.lease_remaining().filter(|_| owner.is_some()),
+            owner,
+            standing_by_since,
+            position: position.clone(),
+            watermark: watermark.clone(),
             head: None,
             lag: None,
             rate: self.flow.rate.per_second(Instant::now()),

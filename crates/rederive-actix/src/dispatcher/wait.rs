@@ -33,6 +33,7 @@ impl<E: Send + Sync + 'static> Handler<WaitFor> for Dispatcher<E> {
         match (until, &self.phase) {
             (_, Phase::Fenced) => waiter.finish(Outcome::Fenced),
             (_, Phase::Stopping(_)) => waiter.finish(Outcome::Stopped),
+            (Until::Event(cursor), Phase::StandingBy(_)) => self.watch_for(cursor, waiter, ctx),
             (Until::Event(cursor), _) => self.wait_for_event(cursor, waiter, ctx),
             (Until::Head, _) => {
                 self.heads.next.push(waiter);
@@ -45,11 +46,20 @@ impl<E: Send + Sync + 'static> Handler<WaitFor> for Dispatcher<E> {
 impl<E: Send + Sync + 'static> Handler<Found<E>> for Dispatcher<E> {
     type Result = ();
 
-    fn handle(&mut self, Found { cursor, slice }: Found<E>, ctx: &mut Context<Self>) {
+    fn handle(&mut self, found: Found<E>, ctx: &mut Context<Self>) {
+        let Found { cursor, standing_by, slice } = found;
+        if standing_by != matches!(self.phase, Phase::StandingBy(_)) {
+            // It has taken over meanwhile, and asks again once it has dispatched the event.
+            return;
+        }
         // Waiters for an earlier cursor, whose answer is still to come, are put back.
         for (wanted, waiter) in self.finding.release(&cursor) {
             if wanted != cursor {
                 self.finding.add(wanted, waiter, Waiter::is_gone);
+                continue;
+            }
+            if standing_by {
+                self.watched_found(waiter, slice.as_deref(), wanted, ctx);
                 continue;
             }
             self.attach_at(waiter, slice.as_deref(), &cursor, ctx);
@@ -104,10 +114,14 @@ impl<E: Send + Sync + 'static> Handler<HeadIs> for Dispatcher<E> {
                 _ => self.settled.add(head.clone(), waiter, Waiter::is_gone),
             }
         }
+        self.ask_for_head(ctx);
+        if matches!(self.phase, Phase::StandingBy(_)) {
+            self.watched_head(head, ctx);
+            return;
+        }
         if head > self.flow.position {
             self.flow.at_head = false;
         }
-        self.ask_for_head(ctx);
         self.after_settling(ctx);
     }
 }
@@ -136,7 +150,7 @@ impl<E: Send + Sync + 'static> Dispatcher<E> {
         } else {
             self.finding.add(cursor.clone(), waiter, Waiter::is_gone);
             let reply = ctx.address().recipient();
-            self.links.log_actor.do_send(Find { cursor, reply });
+            self.links.log_actor.do_send(Find { cursor, standing_by: false, reply });
         }
     }
 
