@@ -22,6 +22,7 @@ pub mod fn_log;
 pub mod partition;
 pub mod reducer;
 pub mod value;
+mod canonical;
 pub mod op;
 pub mod owned;
 pub mod effect;

@@ -42,7 +42,7 @@ impl OwnedTable {
         Self { ddl: Some(statements.into()), ..self }
     }
 
-    /// This column, of text or integers, holds the id of the partition that each row belongs to.
+    /// This column, of text, integers or UUIDs, holds the id of the partition that each row belongs to.
     /// When all tables of a reducer have one, single partitions can be rebuilt.
     #[must_use]
     pub fn partitioned_by(self, column: impl Into<Cow<'static, str>>) -> Self {
@@ -88,11 +88,11 @@ impl OwnedTable {
             return Some(format!("has no column {column:?} to be partitioned by"));
         };
         match self.table.columns[index].1 {
-            ColumnKind::Text | ColumnKind::SmallInt | ColumnKind::Integer | ColumnKind::BigInt => {
-                None
-            }
+            ColumnKind::Text | ColumnKind::Uuid => None,
+            kind if kind.is_integer() => None,
             other => Some(format!(
-                "cannot be partitioned by column {column:?} of kind {other:?}: ids are text or integers"
+                "cannot be partitioned by column {column:?} of kind {other:?}: ids are text, \
+                 integers or UUIDs"
             )),
         }
     }

@@ -2,7 +2,7 @@
 
 use std::{cmp::Ordering, fmt, hash::Hash, hash::Hasher};
 
-use crate::ColumnKind;
+use crate::{ColumnKind, canonical};
 
 /// One value of a column, as ops carry it.
 ///
@@ -38,8 +38,8 @@ impl Value {
     }
 
     /// The value as a column of this kind holds it: databases store truth values as numbers, and
-    /// whole numbers in columns of floats as floats. What does not belong into such a column stays as
-    /// it is.
+    /// whole numbers in columns of floats as floats, and write what travels as text each in its own
+    /// way. What does not belong into such a column stays as it is.
     #[must_use]
     #[allow(clippy::cast_precision_loss, reason = "a float column has a float's precision")]
     pub fn read_as(self, kind: ColumnKind) -> Value {
@@ -48,7 +48,7 @@ impl Value {
             Value::Integer(number @ (0 | 1)) if kind == ColumnKind::Bool => {
                 Value::Bool(number == 1)
             }
-            other => other,
+            other => canonical::read_as(&other, kind).unwrap_or(other),
         }
     }
 

@@ -124,8 +124,12 @@ impl Rows {
 
     fn keys_where(&self, table: &'static Table, filter: &Row) -> Vec<Key> {
         let rows = self.0.get(table.name).into_iter().flatten();
+        let wanted: Row = filter
+            .iter()
+            .map(|(column, value)| (*column, value.clone().read_as(table.columns[*column].1)))
+            .collect();
         let selected = rows.filter(|(_, row)| {
-            filter.iter().all(|(column, value)| row[*column].is_same_in_sql(value))
+            wanted.iter().all(|(column, value)| row[*column].is_same_in_sql(value))
         });
         selected.map(|(key, _)| key.clone()).collect()
     }

@@ -1,9 +1,12 @@
 //! What a change makes of a row, for stores that compute rows themselves.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::{
+    borrow::Cow,
+    panic::{AssertUnwindSafe, catch_unwind},
+};
 
-use super::{Change, Json, Row, RowFn, Table, text::KeyText};
-use crate::{FailureKind, Value, error::panic_message};
+use super::{Change, ColumnKind, Json, Row, RowFn, Table, text::KeyText};
+use crate::{FailureKind, Value, canonical::Decimal, error::panic_message};
 
 /// A change cannot be made; the row is as it was.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -67,10 +70,10 @@ impl Change {
             }
             Change::Modify(function) => modify(table, key, function, old()?)?,
             Change::ArrayPushUniq(column, element) => {
-                edit(table, key, *column, old()?, |array| Json::pushed_to(element, array))?
+                edit(table, key, *column, element, old()?, Json::pushed_to)?
             }
             Change::ArrayDelete(column, element) => {
-                edit(table, key, *column, old()?, |array| Json::deleted_from(element, array))?
+                edit(table, key, *column, element, old()?, Json::deleted_from)?
             }
             Change::Delete => return Ok(None),
         };
@@ -103,15 +106,17 @@ fn add(table: &Table, column: usize, value: &Value, by: &Value) -> Result<Value,
         Value::Null => Value::Integer(0).read_as(kind),
         value => value.clone().read_as(kind),
     };
+    let no_number = || format!("column {name} of table {} holds {value}, not a number", table.name);
     let sum = match (&value, by.clone().read_as(kind)) {
         (Value::Integer(value), Value::Integer(by)) => value.checked_add(by).map(Value::Integer),
         (Value::Float(value), Value::Float(by)) => Some(Value::Float(value + by)),
-        _ => {
-            return Err(format!(
-                "column {name} of table {} holds {value}, not a number",
-                table.name
-            ));
+        (Value::Text(value), Value::Text(by)) if kind == ColumnKind::Numeric => {
+            let (Some(value), Some(by)) = (Decimal::parse(value), Decimal::parse(&by)) else {
+                return Err(no_number());
+            };
+            value.add(&by).map(|sum| Value::Text(sum.to_string()))
         }
+        _ => return Err(no_number()),
     };
     sum.filter(|sum| kind.takes(sum))
         .ok_or_else(|| format!("column {name} of table {} overflows", table.name))
@@ -159,9 +164,12 @@ fn edit(
     table: &Table,
     key: &[Value],
     column: usize,
+    element: &Json,
     mut row: Vec<Value>,
-    edited: impl FnOnce(Option<&str>) -> serde_json::Result<Option<String>>,
+    edited: impl FnOnce(&Json, Option<&str>) -> serde_json::Result<Option<String>>,
 ) -> Result<Vec<Value>, ChangeError> {
+    // One that the column cannot take has been refused.
+    let element = element.within(table.columns[column].1).unwrap_or(Cow::Borrowed(element));
     let no_array = |why: &str| {
         let (name, value) = (table.columns[column].0, &row[column]);
         let what =
@@ -173,7 +181,9 @@ fn edit(
         Value::Text(text) => Some(text.as_str()),
         _ => return Err(no_array("")),
     };
-    if let Some(array) = edited(array).map_err(|error| no_array(&format!(" ({error})")))? {
+    if let Some(array) =
+        edited(&element, array).map_err(|error| no_array(&format!(" ({error})")))?
+    {
         row[column] = Value::Text(array);
     }
     Ok(row)

@@ -32,20 +32,19 @@ pub enum Change {
     /// New values for the named columns. Rejected when no row has the key.
     Update(Row),
     /// Adds the number to the column; `NULL` counts as zero. Rejected when no row has the key and
-    /// when an integer column would overflow.
+    /// when an integer column would overflow. Decimal numbers are added exactly.
     Increment(usize, Value),
     /// Whatever the function makes of the row's values. Rejected when no row has the key, when the
     /// function fails or panics, and when it changes the key.
     Modify(RowFn),
-    /// Adds the element to the JSON array in the text column, at its end, unless the array has it.
-    /// `NULL` counts as an empty array. Rejected when no row has the key, and when the column holds
-    /// something that is no JSON array.
+    /// Adds the element to the JSON array in the column of text or JSON, or to the column's array, at
+    /// its end, unless the array has it. `NULL` counts as an empty array. Rejected when no row has the
+    /// key, and when the column holds something that is no JSON array.
     ///
     /// See [`Json`] for what is equal and how it is stored. An array that has the element is left as
     /// it is, to the byte.
     ArrayPushUniq(usize, Json),
-    /// Removes the element from the JSON array in the text column, as often as it is there; otherwise
-    /// like [`ArrayPushUniq`](Self::ArrayPushUniq). `NULL` stays `NULL`.
+    /// Removes the element from the array in the column, as often as it is there; otherwise like [`ArrayPushUniq`](Self::ArrayPushUniq). `NULL` stays `NULL`.
     ArrayDelete(usize, Json),
     /// No row with this key any more; nothing when there was none.
     Delete,

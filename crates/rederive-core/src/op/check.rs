@@ -57,6 +57,14 @@ impl WhereOp {
         for (column, value) in &self.filter {
             table.check_column(*column)?;
             table.check_value(*column, value)?;
+            let (name, kind) = table.columns[*column];
+            if kind == ColumnKind::Json && *value != Value::Null {
+                return Err(ReduceError::new(format!(
+                    "column {name} of table {} ({kind:?}) selects no rows: JSON that is kept as \
+                     text has no equality",
+                    table.name
+                )));
+            }
         }
         self.change.check(table)
     }
@@ -74,8 +82,13 @@ impl Change {
             | Change::Update(row) => check_row(table, row),
             Change::Increment(column, by) => {
                 table.check_free(*column)?;
-                let is_number = matches!(by, Value::Integer(_) | Value::Float(_));
+                let is_number = match by {
+                    Value::Integer(_) | Value::Float(_) => true,
+                    Value::Text(_) => ColumnKind::Numeric.takes(by),
+                    _ => false,
+                };
                 let fits = match kind(*column) {
+                    ColumnKind::Numeric => *by != Value::Null && ColumnKind::Numeric.takes(by),
                     // A step may be larger than the column, as what it holds may be negative.
                     kind if kind.is_integer() => matches!(by, Value::Integer(_)),
                     kind => kind.is_float() && is_number && kind.takes(by),
@@ -91,16 +104,18 @@ impl Change {
                     kind(*column)
                 )))
             }
-            Change::ArrayPushUniq(column, _) | Change::ArrayDelete(column, _) => {
+            Change::ArrayPushUniq(column, element) | Change::ArrayDelete(column, element) => {
                 table.check_free(*column)?;
-                if kind(*column) == ColumnKind::Text {
-                    return Ok(());
-                }
+                let (name, kind) = table.columns[*column];
+                let why = match kind {
+                    ColumnKind::Text | ColumnKind::Json | ColumnKind::Jsonb => return Ok(()),
+                    ColumnKind::Array(_) if element.within(kind).is_some() => return Ok(()),
+                    ColumnKind::Array(_) => format!("hold {element} as an element"),
+                    _ => "hold a JSON array: it is not text".to_owned(),
+                };
+                let table = table.name;
                 Err(ReduceError::new(format!(
-                    "column {} of table {} ({:?}) cannot hold a JSON array: it is not text",
-                    table.columns[*column].0,
-                    table.name,
-                    kind(*column)
+                    "column {name} of table {table} ({kind:?}) cannot {why}"
                 )))
             }
             Change::Modify(_) | Change::Delete => Ok(()),
@@ -142,8 +157,14 @@ impl Table {
 
     fn misfit(&self, column: usize, value: &Value) -> ReduceError {
         let (name, kind) = self.columns[column];
+        let as_text = match value.clone().read_as(kind) {
+            Value::Text(text) if kind.takes(&Value::Text(text.clone())) => {
+                format!(", which is written '{text}' here")
+            }
+            _ => String::new(),
+        };
         ReduceError::new(format!(
-            "column {name} of table {} ({kind:?}) cannot take {value}",
+            "column {name} of table {} ({kind:?}) cannot take {value}{as_text}",
             self.name
         ))
     }

@@ -1,19 +1,19 @@
-//! [`Json`]: elements of the JSON arrays that text columns hold.
+//! [`Json`]: elements of the JSON arrays that columns hold.
 
-use std::fmt;
+use std::{borrow::Cow, fmt};
 
 use serde::Serialize;
 use serde_json::value::RawValue;
 
-use crate::ReduceError;
+use crate::{ColumnKind, ReduceError};
 
-/// A value as an element of a JSON array in a text column.
+/// A value as an element of a JSON array in a column of text or JSON, or of an array.
 ///
 /// Two elements are equal when they are the same JSON value: neither white space nor the order of an
 /// object's keys matters, nor how a character is escaped. `1` and `1.0` are different values.
 ///
-/// It is stored without white space, with the keys of objects in alphabetical order. Elements that
-/// were there before are kept as they were written; between elements stands nothing but a comma.
+/// In text it is stored without white space, with the keys of objects in alphabetical order. Elements
+/// that were there before are kept as they were written; between elements stands nothing but a comma.
 ///
 /// ```
 /// use rederive_core::Json;
@@ -36,6 +36,16 @@ impl Json {
         let mut json = serde_json::to_value(value)?;
         json.sort_all_objects();
         Ok(Self(json))
+    }
+
+    /// The same as an element of an array of this kind; `None` when that cannot have it.
+    pub(super) fn within(&self, array: ColumnKind) -> Option<Cow<'_, Self>> {
+        if !matches!(array, ColumnKind::Array(_)) {
+            return Some(Cow::Borrowed(self));
+        }
+        let canonical = array.canonical(&format!("[{}]", self.0))?.into_owned();
+        let [element] = serde_json::from_str::<[serde_json::Value; 1]>(&canonical).ok()?;
+        Some(Cow::Owned(Self(element)))
     }
 
     fn equals(&self, element: &RawValue) -> bool {

@@ -1,10 +1,13 @@
 //! [`ColumnKind`]: what a column holds.
 
+use std::borrow::Cow;
+
 use crate::Value;
 
 /// What a column holds, as far as a store has to know.
 ///
-/// Values of the kinds from [`Numeric`](Self::Numeric) on travel as [`Value::Text`].
+/// Values of the kinds from [`Numeric`](Self::Numeric) on travel as [`Value::Text`], in a form that
+/// [`canonical`](Self::canonical) describes: equal values are equal text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum ColumnKind {
     /// A truth value.
@@ -98,7 +101,13 @@ impl ColumnKind {
                 self.is_float() || self.is_integer() && (low..=high).contains(number)
             }
             Value::Float(number) => self.is_float() && !number.is_nan(),
-            Value::Text(_) => self.is_text(),
+            Value::Text(text) => match self {
+                // Another text for the same is as good: these are no keys.
+                ColumnKind::Json | ColumnKind::Jsonb | ColumnKind::Array(_) => {
+                    self.canonical(text).is_some()
+                }
+                _ => matches!(self.canonical(text), Some(Cow::Borrowed(_))),
+            },
             Value::Bytes(_) => self == ColumnKind::Binary,
         }
     }

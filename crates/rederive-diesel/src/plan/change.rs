@@ -94,6 +94,8 @@ impl<'a> Planned<'a> {
             }
             Change::Merge(_) => Kind::Merge,
             Change::Replace(_) => Kind::Replace,
+            // Databases do not agree on decimal numbers: SQLite adds floating-point ones.
+            Change::Increment(column, _) if is_numeric(table, *column) => Kind::Compute,
             Change::Update(_) | Change::Increment(..) => Kind::Update,
             Change::Modify(_) | Change::ArrayPushUniq(..) | Change::ArrayDelete(..) => {
                 Kind::Compute
@@ -108,10 +110,13 @@ impl<'a> Planned<'a> {
             | Change::Merge(row)
             | Change::Replace(row)
             | Change::Update(row) => planned.set(row),
-            Change::Increment(column, by) => {
+            Change::Increment(column, by) if kind != Kind::Compute => {
                 planned.put(*column, Cell::added(table.columns[*column].1, by));
             }
-            Change::Modify(_) | Change::ArrayPushUniq(..) | Change::ArrayDelete(..) => {
+            Change::Increment(..)
+            | Change::Modify(_)
+            | Change::ArrayPushUniq(..)
+            | Change::ArrayDelete(..) => {
                 planned.changes.push(change);
             }
             Change::Delete => {}
@@ -189,6 +194,9 @@ impl<'a> Planned<'a> {
 
     fn increment(&mut self, column: usize, by: &Value, facts: &TableFacts) -> bool {
         let kind = self.table.columns[column].1;
+        if is_numeric(self.table, column) {
+            return false;
+        }
         let is_float = kind.is_float();
         let merged = match self.cell(column) {
             None if self.kind == Kind::Update => Cell::added(kind, by),
@@ -249,6 +257,10 @@ impl TableFacts {
         row.iter().all(|(column, value)| self.accepts(*column, value))
             && self.required.iter().all(|required| row.iter().any(|(column, _)| column == required))
     }
+}
+
+fn is_numeric(table: &Table, column: usize) -> bool {
+    table.columns[column].1 == ColumnKind::Numeric
 }
 
 fn integer(value: &Value) -> i64 {

@@ -1,18 +1,18 @@
 //! Runs the steps of a plan.
 
 use diesel::{QueryResult, result::DatabaseErrorKind, result::Error, sqlite::SqliteConnection};
-use rederive_core::{ChangeError, Table, Value, WhereOp};
+use rederive_core::{Change, ChangeError, Key, Table, Value, WhereOp};
 use smallvec::{SmallVec, smallvec};
 
 use super::{
     fault::Fault,
-    rows::{Bind, Stored},
+    rows::{Bind, Stored, read},
     statement::{Selection, Statement, Statements, bind_key, bind_row},
     transaction,
 };
 use crate::{
     compute::{self, key_text},
-    plan::{Kind, Plan, Planned, Set, Shape, Step, TableFacts},
+    plan::{Cell, Kind, Plan, Planned, Set, Shape, Step, TableFacts},
     typed::SqlOp,
 };
 
@@ -131,7 +131,8 @@ fn compute_rows(
             if let Some(Value::Integer(number)) = values.next()
                 && let Some(place) = stored.get_mut(usize::try_from(number).unwrap_or(usize::MAX))
             {
-                *place = Some(values.collect());
+                let kinds = columns.iter().map(|column| table.columns[*column].1);
+                *place = Some(values.zip(kinds).map(|(value, kind)| read(value, kind)).collect());
             }
         }
         let mut changed: Vec<(Shape, Vec<Planned<'_>>)> = Vec::new();
@@ -149,8 +150,12 @@ fn compute_rows(
 }
 
 fn change_where(conn: &mut SqliteConnection, op: &WhereOp) -> Result<(), StepError> {
-    let Selection { refused, change } = Selection::new(op);
+    let Selection { read, refused, change } = Selection::new(op);
     let named = |error| StepError::Database(error, Some(op.to_string()));
+    if let Some((statement, binds)) = read {
+        let found = statement.rows(&binds).stored(conn).map_err(named)?;
+        return found.into_iter().try_for_each(|row| compute_selected(conn, op, row));
+    }
     if let Some((statement, binds)) = refused {
         let found = statement.rows(&binds).stored(conn).map_err(named)?;
         if let Some(Stored(key)) = found.first() {
@@ -164,6 +169,46 @@ fn change_where(conn: &mut SqliteConnection, op: &WhereOp) -> Result<(), StepErr
         statement.rows(&binds).execute(conn).map_err(named)?;
     }
     Ok(())
+}
+
+/// Changes the one column of a row that was selected, of which the key and the column were read.
+fn compute_selected(
+    conn: &mut SqliteConnection,
+    op: &WhereOp,
+    Stored(mut stored): Stored,
+) -> Result<(), StepError> {
+    let table = op.table;
+    let (Change::Increment(column, _), Some(old)) = (&op.change, stored.pop()) else {
+        return Ok(());
+    };
+    let mut row = vec![Value::Null; table.columns.len()];
+    row[*column] = old.read_as(table.columns[*column].1);
+    let key: Key = stored
+        .iter()
+        .zip(table.key)
+        .map(|(value, column)| value.clone().read_as(table.columns[*column].1))
+        .collect();
+    let Some(new) = op.change.apply(table, &key, Some(&row))? else { return Ok(()) };
+    if new[*column] == row[*column] {
+        return Ok(());
+    }
+    let cells = smallvec![(*column, Cell::SetTo(new[*column].clone()))];
+    let row = Planned { cells, kind: Kind::Update, table, key: &key, changes: Vec::new() };
+    let mut binds = Vec::new();
+    bind_row(&row, &mut binds);
+    // The key as it is stored, whoever stored it.
+    for (bind, value) in binds.iter_mut().zip(&stored) {
+        *bind = Bind::stored(value);
+    }
+    let done = Statement::update_one(table, Shape::of(&row)).rows(&binds).execute(conn);
+    match done {
+        Err(error) => {
+            let place = format!("table {}, key {}", table.name, key_text(&key));
+            Err(StepError::Database(error, Some(place)))
+        }
+        Ok(0) => Err(compute::no_row(table, &key).into()),
+        Ok(_) => Ok(()),
+    }
 }
 
 /// Which row of a chunk a failed statement is about. The transaction is rolled back in any case, so

@@ -116,7 +116,12 @@ fn statements(
         match step {
             Step::Rows(set) => of_set(&plan, set, &mut told),
             Step::Where(op) => {
-                let Selection { refused, change } = Selection::new(op);
+                let Selection { read, refused, change } = Selection::new(op);
+                if let Some((statement, binds)) = read {
+                    told.push(told_of(&statement.rows(&binds)));
+                    let note = format!("an update of each row of {} that is found", op.table.name);
+                    told.push(SqlStatement::unknown(note));
+                }
                 if let Some((statement, binds)) = refused {
                     let note = "the transaction is rejected if this finds a row";
                     told.push(told_of(&statement.rows(&binds)).with(note));

@@ -166,7 +166,10 @@ fn wrong_type(columns: &[Column], table: &Table) -> Option<String> {
         let text = !numbers && says(&["CHAR", "CLOB", "TEXT"]);
         let floats = !numbers && !text && !says(&["BLOB"]) && says(&["REAL", "FLOA", "DOUB"]);
         let wrong = match kind {
-            ColumnKind::Text | ColumnKind::Binary => numbers || floats,
+            // SQLite makes numbers of what looks like one, and gives them back as they were.
+            ColumnKind::Numeric | ColumnKind::Json => false,
+            ColumnKind::Binary => numbers || floats,
+            kind if kind.is_text() => numbers || floats,
             _ => text,
         };
         let expected = format!("{kind:?}").to_lowercase();
@@ -187,9 +190,13 @@ fn read(conn: &mut SqliteConnection, table: &'static Table) -> QueryResult<Table
     let find = |name: &str| named(&columns, name);
     let is_view = columns.iter().all(|column| column.key == 0);
     let traits: Traits = sql_query(TRAITS).bind::<Text, _>(local_name(table)).get_result(conn)?;
-    // Numbers that are equal as keys of the table need not be so in the plan: 1 and 1.0.
-    let float_key = table.key.iter().any(|index| table.columns[*index].1.is_float());
-    let policy = if traits.entangles > 0 || float_key || is_view {
+    // Values that are equal as keys of the table need not be so in the plan: 1 and 1.0, or two decimal
+    // numbers that SQLite rounds to one.
+    let vague_key = table.key.iter().any(|index| {
+        let kind = table.columns[*index].1;
+        !kind.is_exact() || kind == ColumnKind::Numeric
+    });
+    let policy = if traits.entangles > 0 || vague_key || is_view {
         Policy::Order
     } else if traits.judges > 0 || columns.iter().any(|column| column.generated != 0) {
         Policy::Layer

@@ -7,6 +7,7 @@ mod target;
 mod ddl;
 mod connections;
 mod database;
+mod jsonb;
 mod rows;
 mod custom;
 mod statement;

@@ -16,17 +16,24 @@ use diesel::{
 };
 use rederive_core::{ColumnKind, Table, Value};
 
+use super::jsonb;
+
 /// A value to bind.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) enum Bind<'a> {
     Integer(i64),
     Float(f64),
     Text(&'a str),
+    /// Text in SQLite's own form.
+    Written(String),
+    /// JSON that is stored in SQLite's binary form.
+    Jsonb(&'a str),
     Bytes(&'a [u8]),
     /// `NULL`; prepared statements are cached by the types of their values too, so it has one.
     NoInteger,
     NoFloat,
     NoText,
+    NoJsonb,
     NoBytes,
 }
 
@@ -43,10 +50,31 @@ impl<'a> Bind<'a> {
                 | ColumnKind::BigInt => Bind::NoInteger,
                 ColumnKind::Float | ColumnKind::Double => Bind::NoFloat,
                 ColumnKind::Binary => Bind::NoBytes,
+                ColumnKind::Jsonb => Bind::NoJsonb,
                 _ => Bind::NoText,
             },
             Value::Bool(value) => Bind::Integer(i64::from(*value)),
             Value::Integer(value) if float => Bind::Float(*value as f64),
+            Value::Integer(value) => Bind::Integer(*value),
+            Value::Float(value) => Bind::Float(*value),
+            Value::Text(value) => match kind {
+                ColumnKind::Jsonb => Bind::Jsonb(value),
+                // As Diesel writes them, so that they compare with what it binds.
+                ColumnKind::Timestamp => Bind::Written(value.replacen('T', " ", 1)),
+                ColumnKind::Timestamptz => {
+                    Bind::Written(value.replacen('T', " ", 1).replacen('Z', "+00:00", 1))
+                }
+                _ => Bind::Text(value),
+            },
+            Value::Bytes(value) => Bind::Bytes(value),
+        }
+    }
+
+    /// A value as it was read from the database.
+    pub(crate) fn stored(value: &'a Value) -> Self {
+        match value {
+            Value::Null => Bind::NoText,
+            Value::Bool(value) => Bind::Integer(i64::from(*value)),
             Value::Integer(value) => Bind::Integer(*value),
             Value::Float(value) => Bind::Float(*value),
             Value::Text(value) => Bind::Text(value),
@@ -56,12 +84,15 @@ impl<'a> Bind<'a> {
 
     /// The value, as the database is given it.
     pub(crate) fn value(&self) -> Value {
-        match *self {
-            Bind::Integer(value) => Value::Integer(value),
-            Bind::Float(value) => Value::Float(value),
-            Bind::Text(value) => Value::from(value),
-            Bind::Bytes(value) => Value::from(value),
-            Bind::NoInteger | Bind::NoFloat | Bind::NoText | Bind::NoBytes => Value::Null,
+        match self {
+            Bind::Integer(value) => Value::Integer(*value),
+            Bind::Float(value) => Value::Float(*value),
+            Bind::Text(value) | Bind::Jsonb(value) => Value::from(*value),
+            Bind::Written(value) => Value::from(value),
+            Bind::Bytes(value) => Value::from(*value),
+            Bind::NoInteger | Bind::NoFloat | Bind::NoText | Bind::NoJsonb | Bind::NoBytes => {
+                Value::Null
+            }
         }
     }
 
@@ -95,9 +126,18 @@ impl Rows<'_> {
         if let Some(text) = self.head.strip_suffix(Self::NUMBERED) {
             return text.to_owned();
         }
-        let row = format!("({})", vec!["?"; self.width].join(","));
-        let rows = vec![row; self.binds.len() / self.width.max(1)].join(",");
-        format!("{}{rows}{}", self.head, self.tail)
+        let row = |binds: &[Bind<'_>]| {
+            let values: Vec<_> = binds
+                .iter()
+                .map(|bind| match bind {
+                    Bind::Jsonb(_) | Bind::NoJsonb => "jsonb(?)",
+                    _ => "?",
+                })
+                .collect();
+            format!("({})", values.join(","))
+        };
+        let rows: Vec<_> = self.binds.chunks(self.width.max(1)).map(row).collect();
+        format!("{}{}{}", self.head, rows.join(","), self.tail)
     }
 
     /// How many rows the statement changed.
@@ -116,6 +156,24 @@ impl Rows<'_> {
     }
 }
 
+const JSONB: &str = "jsonb(";
+
+/// A value that was read from a column, as the column means it.
+pub(crate) fn read(value: Value, kind: ColumnKind) -> Value {
+    match (value, kind) {
+        (Value::Bytes(blob), ColumnKind::Jsonb) => match jsonb::text(&blob) {
+            Some(json) => Value::Text(json).read_as(kind),
+            None => Value::Bytes(blob),
+        },
+        (value, kind) => value.read_as(kind),
+    }
+}
+
+/// The value of this number, `?1`, for a column of this kind.
+pub(crate) fn given(kind: ColumnKind, number: usize) -> String {
+    if kind == ColumnKind::Jsonb { format!("{JSONB}?{number})") } else { format!("?{number}") }
+}
+
 impl QueryFragment<Sqlite> for Rows<'_> {
     fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Sqlite>) -> QueryResult<()> {
         out.push_sql(self.head);
@@ -129,6 +187,17 @@ impl QueryFragment<Sqlite> for Rows<'_> {
                 Bind::Integer(value) => out.push_bind_param::<BigInt, i64>(value)?,
                 Bind::Float(value) => out.push_bind_param::<Double, f64>(value)?,
                 Bind::Text(value) => out.push_bind_param::<Text, str>(value)?,
+                Bind::Written(value) => out.push_bind_param::<Text, str>(value)?,
+                Bind::Jsonb(value) => {
+                    out.push_sql(JSONB);
+                    out.push_bind_param::<Text, str>(value)?;
+                    out.push_sql(")");
+                }
+                Bind::NoJsonb => {
+                    out.push_sql(JSONB);
+                    out.push_bind_param::<Nullable<Text>, Option<&str>>(&None)?;
+                    out.push_sql(")");
+                }
                 Bind::Bytes(value) => out.push_bind_param::<Binary, [u8]>(value)?,
                 Bind::NoInteger => {
                     out.push_bind_param::<Nullable<BigInt>, Option<i64>>(&None)?;

@@ -2,7 +2,7 @@
 
 use rederive_core::{Change, ColumnKind, Table, WhereOp};
 
-use super::rows::{Bind, Rows, chunks, local_name, quoted};
+use super::rows::{Bind, Rows, chunks, given, local_name, quoted};
 use crate::plan::{Cell, Kind, Planned, Shape, TableFacts};
 
 /// The text around the rows, and how many values each has.
@@ -114,7 +114,7 @@ impl Statement {
 
     fn update(table: &Table, shape: Shape) -> Self {
         let Modification { sets, conditions, width } =
-            Modification::new(table, shape, |nth| format!("v.column{nth}"));
+            Modification::new(table, shape, |_, nth| format!("v.column{nth}"));
         Self {
             head: format!("UPDATE {} SET {sets} FROM (VALUES ", quoted(local_name(table))),
             tail: format!(") AS v WHERE {conditions}"),
@@ -123,8 +123,7 @@ impl Statement {
     }
 
     pub(super) fn update_one(table: &Table, shape: Shape) -> Self {
-        let Modification { sets, conditions, width } =
-            Modification::new(table, shape, |nth| format!("?{nth}"));
+        let Modification { sets, conditions, width } = Modification::new(table, shape, given);
         let head = format!("UPDATE {} SET {sets} WHERE {conditions}", quoted(local_name(table)));
         Self::numbered(head, width)
     }
@@ -140,7 +139,9 @@ impl Statement {
 
     fn delete_one(table: &Table) -> Self {
         let keys = keys(table);
-        let same: Vec<_> = keys.iter().zip(1..).map(|(key, nth)| format!("{key}=?{nth}")).collect();
+        let values = table.key.iter().zip(1..).map(|(key, nth)| given(table.columns[*key].1, nth));
+        let same: Vec<_> =
+            keys.iter().zip(values).map(|(key, value)| format!("{key}={value}")).collect();
         let head =
             format!("DELETE FROM {} WHERE {}", quoted(local_name(table)), same.join(" AND "));
         Self::numbered(head, keys.len())
@@ -148,8 +149,10 @@ impl Statement {
 
     /// Selects the columns of rows, after the number that each row was given.
     fn read(table: &Table, shape: Shape) -> Self {
-        let columns = shape.columns().map(|(index, _)| quoted(table.columns[index].0));
-        let columns: String = columns.map(|column| format!(",t.{column}")).collect();
+        let columns: String = shape
+            .columns()
+            .map(|(index, _)| format!(",t.{}", quoted(table.columns[index].0)))
+            .collect();
         let keys = keys(table);
         let same: Vec<_> =
             keys.iter().zip(2..).map(|(key, nth)| format!("t.{key}=v.column{nth}")).collect();
@@ -172,7 +175,10 @@ impl Statement {
 }
 
 /// What a change of rows selected by their values runs.
+#[derive(Default)]
 pub(super) struct Selection<'a> {
+    /// Selects the key and the column of the rows, if their changes have to be computed.
+    pub(super) read: Option<(Statement, Vec<Bind<'a>>)>,
     /// Selects the key of a row that cannot take the change.
     pub(super) refused: Option<(Statement, Vec<Bind<'a>>)>,
     /// Makes the change; `None` when it changes nothing.
@@ -188,8 +194,13 @@ impl<'a> Selection<'a> {
         let mut binds = Vec::new();
         let mut conditions = Vec::new();
         for (index, value) in filter {
-            binds.push(Bind::new(kind(*index), value));
-            conditions.push(format!("{} IS ?{}", column(*index), binds.len()));
+            // The same JSON may be stored as different bytes.
+            let (compared, as_kind) = match kind(*index) {
+                ColumnKind::Jsonb => (format!("json({})", column(*index)), ColumnKind::Json),
+                kind => (column(*index), kind),
+            };
+            binds.push(Bind::new(as_kind, value));
+            conditions.push(format!("{compared} IS ?{}", binds.len()));
         }
         let selected = conditions.join(" AND ");
         let statement =
@@ -197,7 +208,14 @@ impl<'a> Selection<'a> {
         match change {
             Change::Delete => {
                 let text = format!("DELETE FROM {name} WHERE {selected}");
-                Self { refused: None, change: Some(statement(text, binds)) }
+                Self { change: Some(statement(text, binds)), ..Self::default() }
+            }
+            // What such a column becomes is computed here.
+            Change::Increment(index, _) if kind(*index) == ColumnKind::Numeric => {
+                let columns = table.key.iter().chain([index]).map(|index| column(*index));
+                let columns = columns.collect::<Vec<_>>().join(",");
+                let text = format!("SELECT {columns} FROM {name} WHERE {selected}");
+                Self { read: Some(statement(text, binds)), ..Self::default() }
             }
             Change::Increment(index, by) => {
                 let number = binds.len() + 1;
@@ -213,20 +231,20 @@ impl<'a> Selection<'a> {
                 let text = format!("UPDATE {name} SET {}={sum} WHERE {selected}", column(*index));
                 // The second does not ask for the ends of the range.
                 let change = statement(text, binds[..number].to_vec());
-                Self { refused: Some(statement(refused, binds)), change: Some(change) }
+                Self { refused: Some(statement(refused, binds)), change: Some(change), read: None }
             }
             Change::Update(row) => {
                 let mut sets = Vec::new();
                 for (index, value) in row {
                     binds.push(Bind::new(kind(*index), value));
-                    sets.push(format!("{}=?{}", column(*index), binds.len()));
+                    sets.push(format!("{}={}", column(*index), given(kind(*index), binds.len())));
                 }
                 let text = format!("UPDATE {name} SET {} WHERE {selected}", sets.join(","));
                 let change = (!sets.is_empty()).then(|| statement(text, binds));
-                Self { refused: None, change }
+                Self { change, ..Self::default() }
             }
             // `Op::check` lets no other change get here.
-            _ => Self { refused: None, change: None },
+            _ => Self::default(),
         }
     }
 }
@@ -274,15 +292,21 @@ struct Modification {
 
 impl Modification {
     /// `value` names the nth value of a row, counted from one.
-    fn new(table: &Table, shape: Shape, value: impl Fn(usize) -> String) -> Self {
+    fn new(table: &Table, shape: Shape, value: impl Fn(ColumnKind, usize) -> String) -> Self {
         let name = quoted(local_name(table));
         let mut width = 0;
-        let mut next = || {
+        let mut next = |kind| {
             width += 1;
-            value(width)
+            value(kind, width)
         };
-        let mut conditions: Vec<String> =
-            keys(table).iter().map(|key| format!("{name}.{key}={}", next())).collect();
+        let mut conditions: Vec<String> = table
+            .key
+            .iter()
+            .map(|index| {
+                let (key, kind) = table.columns[*index];
+                format!("{name}.{}={}", quoted(key), next(kind))
+            })
+            .collect();
         let mut sets = Vec::new();
         for (index, added) in shape.columns() {
             let (column, kind) = table.columns[index];
@@ -290,11 +314,11 @@ impl Modification {
             if added {
                 let qualified = format!("{name}.{column}");
                 let Addition { sum, condition } =
-                    Addition::new(&qualified, kind.is_float(), &mut next);
+                    Addition::new(&qualified, kind.is_float(), &mut || next(kind));
                 sets.push(format!("{column}={sum}"));
                 conditions.push(condition);
             } else {
-                sets.push(format!("{column}={}", next()));
+                sets.push(format!("{column}={}", next(kind)));
             }
         }
         if sets.is_empty()

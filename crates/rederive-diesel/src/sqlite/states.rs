@@ -9,9 +9,9 @@ use diesel::{
     sql_types::{BigInt, Binary, Double, Text, Untyped},
     sqlite::{Sqlite, SqliteConnection, SqliteType},
 };
-use rederive_core::{ColumnKind, Cursor, PartitionId, StateRecord, StoredRow, Table, Value};
+use rederive_core::{Cursor, PartitionId, StateRecord, StoredRow, Table, Value};
 
-use super::rows::{Bind, Rows, chunks, local_name, quoted};
+use super::rows::{Bind, Rows, chunks, local_name, quoted, read};
 use crate::schema::rederive_states as states;
 
 /// The rows with these keys, in the order given: few statements, however many they are.
@@ -65,7 +65,8 @@ fn load_from(
             };
             if let Some(place) = number.and_then(|number| found.get_mut(range.start + number)) {
                 let kinds = table.columns.iter().map(|(_, kind)| *kind);
-                *place = Some(values.into_iter().zip(kinds).map(of_kind).collect());
+                let values = values.into_iter().zip(kinds);
+                *place = Some(values.map(|(value, kind)| read(value, kind)).collect());
             }
         }
     }
@@ -142,17 +143,5 @@ fn cell<'a>(field: &impl Field<'a, Sqlite>) -> deserialize::Result<Value> {
         Some(SqliteType::SmallInt | SqliteType::Integer | SqliteType::Long) => {
             FromSql::<BigInt, Sqlite>::from_sql(raw).map(Value::Integer)
         }
-    }
-}
-
-/// The value as a column of this kind means it; what does not fit stays as it is.
-#[allow(clippy::cast_precision_loss, reason = "a float column has a float's precision")]
-fn of_kind((value, kind): (Value, ColumnKind)) -> Value {
-    match (value, kind) {
-        (Value::Integer(value @ (0 | 1)), ColumnKind::Bool) => Value::Bool(value == 1),
-        (Value::Integer(value), ColumnKind::Float | ColumnKind::Double) => {
-            Value::Float(value as f64)
-        }
-        (value, _) => value,
     }
 }

@@ -71,3 +71,18 @@ column_type! {
 column_type! {
     TimestamptzSqlite ColumnKind::Timestamptz;
 }
+
+#[cfg(feature = "postgres")]
+column_type! {
+    Timestamptz ColumnKind::Timestamptz;
+    Uuid ColumnKind::Uuid;
+    Citext ColumnKind::Custom("citext");
+    Inet ColumnKind::Custom("inet");
+    Cidr ColumnKind::Custom("cidr");
+}
+
+/// Of an array of arrays nothing can be said.
+#[cfg(feature = "postgres")]
+impl<ST: ColumnType> ColumnType for sql_types::Array<ST> {
+    const KIND: ColumnKind = ColumnKind::Array(&ST::KIND);
+}

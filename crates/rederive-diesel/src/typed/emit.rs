@@ -5,11 +5,11 @@ use diesel::{
     expression::{AsExpression, TypedExpressionType},
     sql_types::SqlType,
 };
-use rederive_core::{Change, Json, Ops, ReduceError, Row, RowFn, Table};
+use rederive_core::{Change, Ops, ReduceError, Row, RowFn, Table};
 use serde::Serialize;
 
 use super::{
-    Changes, DieselOps, Filter, KeyOf, OpTable, TableRow, TextColumn, key, read, row, table, value,
+    ArrayColumn, Changes, DieselOps, Filter, KeyOf, OpTable, TableRow, key, read, row, table, value,
 };
 
 fn collected<T, C, M>(changes: C, table: &'static Table) -> Result<Row, ReduceError>
@@ -156,14 +156,18 @@ impl DieselOps for Ops {
     where
         C: Column,
         C::Table: OpTable,
-        C::SqlType: TextColumn,
+        C::SqlType: ArrayColumn<V>,
         K: KeyOf<C::Table, MK>,
         V: Serialize,
     {
         let table = table::of::<C::Table>()?;
         let column = table::column(table, C::NAME)?;
         let key = key::values::<C::Table, K, MK>(&key, table)?;
-        self.change(table, key, Change::ArrayPushUniq(column, Json::of(&element)?))
+        self.change(
+            table,
+            key,
+            Change::ArrayPushUniq(column, value::element(table, column, &element)?),
+        )
     }
 
     fn array_delete<C, K, V, MK>(
@@ -175,14 +179,18 @@ impl DieselOps for Ops {
     where
         C: Column,
         C::Table: OpTable,
-        C::SqlType: TextColumn,
+        C::SqlType: ArrayColumn<V>,
         K: KeyOf<C::Table, MK>,
         V: Serialize,
     {
         let table = table::of::<C::Table>()?;
         let column = table::column(table, C::NAME)?;
         let key = key::values::<C::Table, K, MK>(&key, table)?;
-        self.change(table, key, Change::ArrayDelete(column, Json::of(&element)?))
+        self.change(
+            table,
+            key,
+            Change::ArrayDelete(column, value::element(table, column, &element)?),
+        )
     }
 
     fn delete<T, K, MK>(&mut self, _table: T, key: K) -> Result<(), ReduceError>

@@ -1,9 +1,12 @@
 //! [`DieselOps`]: ops against the tables that Diesel's `table!` knows.
 
+mod array_column;
 mod changes;
 mod column_type;
 mod custom;
 mod emit;
+mod field;
+mod is_none;
 mod key;
 mod memory;
 mod owned;
@@ -17,13 +20,14 @@ mod value;
 use diesel::{
     Column, Insertable,
     expression::{AsExpression, TypedExpressionType},
-    sql_types::{Nullable, SqlType, Text},
+    sql_types::SqlType,
 };
 #[cfg(doc)]
 use rederive_core::Ops;
 use rederive_core::ReduceError;
 use serde::Serialize;
 
+pub use array_column::ArrayColumn;
 pub use changes::{Changes, Filter};
 pub use column_type::ColumnType;
 pub(crate) use custom::SqlOp;
@@ -33,16 +37,6 @@ pub use owned::owned;
 pub use table::OpTable;
 pub use table_row::TableRow;
 pub use table_state::TableState;
-
-/// The SQL type of a column that can hold a JSON array: `Text` or `Nullable<Text>`.
-#[diagnostic::on_unimplemented(
-    message = "a column of type `{Self}` cannot hold a JSON array",
-    label = "the column is neither `Text` nor `Nullable<Text>`"
-)]
-pub trait TextColumn {}
-
-impl TextColumn for Text {}
-impl TextColumn for Nullable<Text> {}
 
 /// Ops against the tables that Diesel's `table!` knows.
 ///
@@ -54,6 +48,17 @@ impl TextColumn for Nullable<Text> {}
 /// A value's serialised form must be what the column holds: numbers, booleans, text, bytes (or a
 /// sequence of small numbers), `None` for `NULL`. A row's `None` is `NULL`, never the column's
 /// default.
+///
+/// | SQL type | what serde may give, for instance |
+/// |---|---|
+/// | `Numeric` | `BigDecimal`, `rust_decimal::Decimal`, any number or its text: every digit is kept |
+/// | `Uuid` | `uuid::Uuid`, its text or its bytes |
+/// | `Timestamptz`, `Timestamp`, `Date`, `Time` | the types of `chrono`, `time` (with its feature `serde-human-readable`) and `jiff`, or text as ISO 8601 has it; microseconds are kept |
+/// | `Json`, `Jsonb` | whatever has a JSON; `None` is `NULL`, `serde_json::Value::Null` is JSON's own |
+/// | `Array<_>` | a `Vec` of such values |
+/// | `Citext`, `Inet`, `Cidr`, types of your own | their text; see [`ColumnType`] |
+///
+/// Text that is no such value is an error as well, before a database sees it.
 ///
 /// Five ways to write a row, and how they differ:
 ///
@@ -335,7 +340,8 @@ pub trait DieselOps {
         F: Fn(&mut R) -> Result<(), ReduceError> + Send + Sync + 'static;
 
     /// Adds to a column of the row with this key; `NULL` counts as zero. Without such a row, and
-    /// when an integer would overflow, the event is rejected and its partition halts.
+    /// when an integer would overflow, the event is rejected and its partition halts. Decimal numbers
+    /// are added exactly.
     ///
     /// # Errors
     /// As for [`insert`](Self::insert).
@@ -366,12 +372,13 @@ pub trait DieselOps {
         F: Filter<C::Table, MF>,
         D: AsExpression<C::SqlType> + Serialize;
 
-    /// Adds an element to the JSON array in a text column, at its end, unless the array has it; `NULL`
-    /// counts as an empty array. Without a row of this key, and when the column holds something that
-    /// is no JSON array, the event is rejected and its partition halts.
+    /// Adds an element to the JSON array in a column of text or JSON, or to an array of PostgreSQL's,
+    /// at its end, unless the array has it; `NULL` counts as an empty array. Without a row of this
+    /// key, and when the column holds something that is no JSON array, the event is rejected and its
+    /// partition halts.
     ///
-    /// The element is anything that serde makes JSON of. [`Json`](rederive_core::Json) says what is
-    /// equal, and how the array is stored.
+    /// The element is anything that serde makes JSON of, or a value of the array's type.
+    /// [`Json`](rederive_core::Json) says what is equal, and how a JSON array is stored.
     ///
     /// ```
     /// use rederive_diesel::DieselOps;
@@ -397,12 +404,11 @@ pub trait DieselOps {
     where
         C: Column,
         C::Table: OpTable,
-        C::SqlType: TextColumn,
+        C::SqlType: ArrayColumn<V>,
         K: KeyOf<C::Table, MK>,
         V: Serialize;
 
-    /// Removes an element from the JSON array in a text column, as often as it is there; otherwise
-    /// like [`array_push_uniq`](Self::array_push_uniq).
+    /// Removes an element from the array in a column, as often as it is there; otherwise like [`array_push_uniq`](Self::array_push_uniq).
     ///
     /// # Errors
     /// As for [`array_push_uniq`](Self::array_push_uniq).
@@ -415,7 +421,7 @@ pub trait DieselOps {
     where
         C: Column,
         C::Table: OpTable,
-        C::SqlType: TextColumn,
+        C::SqlType: ArrayColumn<V>,
         K: KeyOf<C::Table, MK>,
         V: Serialize;
 

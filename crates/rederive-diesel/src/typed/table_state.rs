@@ -12,7 +12,8 @@ use super::{KeyOf, OpTable, TableRow, key, read, row, table};
 /// Keeps the states of a fold as rows of a table of yours, one per partition, to be queried as any
 /// other: give it to [`Folded::with`](rederive_core::Folded::with).
 ///
-/// The row's key is the partition's id: text as it is, or a number in decimal digits. A table with
+/// The row's key is the partition's id: text as it is, a number in decimal digits, or a UUID in lower
+/// case with hyphens. A table with
 /// several key columns, or with other ids, says by [`keyed`](Self::keyed) which row a partition has.
 /// The state has to hold that key itself, so the first event of a partition sets it. Nothing but the
 /// fold may change the rows; columns that the state does not name are left alone.
@@ -122,6 +123,16 @@ fn id(table: &'static Table, partition: &PartitionId) -> Result<Key, ReduceError
     let (name, kind) = table.columns[*column];
     let value = match kind {
         ColumnKind::Text => Value::from(text),
+        ColumnKind::Uuid => {
+            let value = Value::from(text);
+            if !kind.takes(&value) {
+                return refused(format!(
+                    "partition {partition:?} is no {name}: a UUID as an id is written in lower case \
+                     with hyphens"
+                ));
+            }
+            value
+        }
         ColumnKind::SmallInt | ColumnKind::Integer | ColumnKind::BigInt => match text.parse() {
             Ok(number) => Value::Integer(number),
             Err(error) => {

@@ -2,8 +2,10 @@
 
 use std::fmt;
 
-use rederive_core::{ColumnKind, ReduceError, Table, Value};
+use rederive_core::{ColumnKind, Json, ReduceError, Table, Value};
 use serde::{Serialize, ser};
+
+use super::is_none::IsNone;
 
 /// The value for this column.
 pub(super) fn of<V: Serialize + ?Sized>(
@@ -11,12 +13,56 @@ pub(super) fn of<V: Serialize + ?Sized>(
     column: usize,
     value: &V,
 ) -> Result<Value, ReduceError> {
-    let (name, kind) = table.columns[column];
-    value.serialize(ToValue(kind)).map_err(|Unfit(what)| {
-        let table = table.name;
-        ReduceError::new(format!("column {name} of table {table} ({kind:?}) cannot take {what}"))
-    })
+    of_kind(table.columns[column].1, value).map_err(|unfit| refused(table, column, &unfit))
 }
+
+/// The value as an element of the array that the column holds.
+pub(super) fn element<V: Serialize + ?Sized>(
+    table: &Table,
+    column: usize,
+    value: &V,
+) -> Result<Json, ReduceError> {
+    let ColumnKind::Array(kind) = table.columns[column].1 else { return Json::of(value) };
+    let element = of_kind(*kind, value).map_err(|unfit| refused(table, column, &unfit))?;
+    let array = table.columns[column].1.array_text([&element]).unwrap_or_default();
+    let [element] = serde_json::from_str::<[serde_json::Value; 1]>(&array)?;
+    Json::of(&element)
+}
+
+fn refused(table: &Table, column: usize, Unfit(what): &Unfit) -> ReduceError {
+    let ((name, kind), table) = (table.columns[column], table.name);
+    ReduceError::new(format!("column {name} of table {table} ({kind:?}) cannot take {what}"))
+}
+
+fn of_kind<V: Serialize + ?Sized>(kind: ColumnKind, value: &V) -> Result<Value, Unfit> {
+    match kind {
+        // Whether there is a value at all comes first: JSON has a `null` of its own.
+        ColumnKind::Json | ColumnKind::Jsonb if value.serialize(IsNone).unwrap_or(false) => {
+            Ok(Value::Null)
+        }
+        ColumnKind::Json | ColumnKind::Jsonb => {
+            let json = serde_json::to_string(value).map_err(|error| Unfit(error.to_string()))?;
+            text(kind, &json)
+        }
+        _ => value.serialize(ToValue(kind)),
+    }
+}
+
+/// What this text means in a column of this kind.
+fn text(kind: ColumnKind, text: &str) -> Result<Value, Unfit> {
+    match kind.canonical(text) {
+        Some(canonical) => Ok(Value::Text(canonical.into_owned())),
+        None if kind.is_text() => {
+            let start: String = text.chars().take(MOST_TOLD).collect();
+            let more = if start.len() < text.len() { "…" } else { "" };
+            Err(Unfit(format!("the text {start:?}{more}")))
+        }
+        None => Err(Unfit("text".to_owned())),
+    }
+}
+
+/// How many characters of a text a message repeats.
+const MOST_TOLD: usize = 80;
 
 pub(super) fn null_in_key(table: &Table, column: usize) -> ReduceError {
     let (name, table) = (table.columns[column].0, table.name);
@@ -25,7 +71,7 @@ pub(super) fn null_in_key(table: &Table, column: usize) -> ReduceError {
 
 /// What a column cannot take.
 #[derive(Debug)]
-struct Unfit(String);
+pub(super) struct Unfit(String);
 
 impl fmt::Display for Unfit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -45,6 +91,9 @@ struct ToValue(ColumnKind);
 
 impl ToValue {
     fn integer(self, number: impl TryInto<i64> + fmt::Display + Copy) -> Result<Value, Unfit> {
+        if self.0 == ColumnKind::Numeric {
+            return text(self.0, &number.to_string());
+        }
         let unfit = || Unfit(format!("the number {number}"));
         let integer: i64 = number.try_into().map_err(|_| unfit())?;
         #[allow(clippy::cast_precision_loss, reason = "a float column has a float's precision")]
@@ -63,14 +112,18 @@ impl ToValue {
     }
 }
 
-/// A sequence of numbers, for a column of bytes.
-struct Bytes(Vec<u8>);
+/// A sequence: of numbers, for a column of bytes or a UUID, or of the elements of an array.
+struct Elements {
+    of: ColumnKind,
+    bytes: Vec<u8>,
+    values: Vec<Value>,
+}
 
 impl ser::Serializer for ToValue {
     type Ok = Value;
     type Error = Unfit;
-    type SerializeSeq = Bytes;
-    type SerializeTuple = Bytes;
+    type SerializeSeq = Elements;
+    type SerializeTuple = Elements;
     type SerializeTupleStruct = ser::Impossible<Value, Unfit>;
     type SerializeTupleVariant = ser::Impossible<Value, Unfit>;
     type SerializeMap = ser::Impossible<Value, Unfit>;
@@ -128,7 +181,11 @@ impl ser::Serializer for ToValue {
     }
 
     fn serialize_f32(self, value: f32) -> Result<Value, Unfit> {
-        self.serialize_f64(value.into())
+        match self.0 {
+            // Its own digits, not those of the number of 64 bits.
+            ColumnKind::Numeric => text(self.0, &value.to_string()),
+            _ => self.serialize_f64(value.into()),
+        }
     }
 
     fn serialize_f64(self, value: f64) -> Result<Value, Unfit> {
@@ -137,6 +194,7 @@ impl ser::Serializer for ToValue {
                 Self::unfit("NaN, which databases store as NULL or refuse")
             }
             ColumnKind::Float | ColumnKind::Double => Ok(Value::Float(value)),
+            ColumnKind::Numeric => text(self.0, &value.to_string()),
             _ => Self::unfit("a floating-point number"),
         }
     }
@@ -146,16 +204,16 @@ impl ser::Serializer for ToValue {
     }
 
     fn serialize_str(self, value: &str) -> Result<Value, Unfit> {
-        match self.0 {
-            kind if kind.is_text() => Ok(Value::from(value)),
-            _ => Self::unfit("text"),
-        }
+        text(self.0, value)
     }
 
     fn serialize_bytes(self, value: &[u8]) -> Result<Value, Unfit> {
         match self.0 {
             ColumnKind::Binary => Ok(Value::from(value)),
-            _ => Self::unfit("bytes"),
+            kind => match kind.canonical_bytes(value) {
+                Some(text) => Ok(Value::Text(text)),
+                None => Self::unfit("bytes"),
+            },
         }
     }
 
@@ -203,14 +261,16 @@ impl ser::Serializer for ToValue {
         Self::unfit("an enum with data")
     }
 
-    fn serialize_seq(self, len: Option<usize>) -> Result<Bytes, Unfit> {
+    fn serialize_seq(self, _: Option<usize>) -> Result<Elements, Unfit> {
         match self.0 {
-            ColumnKind::Binary => Ok(Bytes(Vec::with_capacity(len.unwrap_or(0)))),
+            ColumnKind::Binary | ColumnKind::Uuid | ColumnKind::Array(_) => {
+                Ok(Elements { of: self.0, bytes: Vec::new(), values: Vec::new() })
+            }
             _ => Self::unfit("a sequence"),
         }
     }
 
-    fn serialize_tuple(self, len: usize) -> Result<Bytes, Unfit> {
+    fn serialize_tuple(self, len: usize) -> Result<Elements, Unfit> {
         self.serialize_seq(Some(len))
     }
 
@@ -251,19 +311,37 @@ impl ser::Serializer for ToValue {
     }
 }
 
-impl Bytes {
+impl Elements {
     fn push<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), Unfit> {
+        if let ColumnKind::Array(element) = self.of {
+            self.values.push(of_kind(*element, value)?);
+            return Ok(());
+        }
         match value.serialize(ToValue(ColumnKind::BigInt))? {
             Value::Integer(byte) if (0..256).contains(&byte) => {
-                self.0.extend(u8::try_from(byte));
+                self.bytes.extend(u8::try_from(byte));
                 Ok(())
             }
             other => Err(Unfit(format!("a sequence with {other} in it"))),
         }
     }
+
+    fn value(self) -> Result<Value, Unfit> {
+        match self.of {
+            ColumnKind::Binary => Ok(Value::Bytes(self.bytes)),
+            ColumnKind::Array(_) => match self.of.array_text(&self.values) {
+                Some(text) => Ok(Value::Text(text)),
+                None => ToValue::unfit("such elements"),
+            },
+            kind => match kind.canonical_bytes(&self.bytes) {
+                Some(text) => Ok(Value::Text(text)),
+                None => Err(Unfit(format!("{} bytes", self.bytes.len()))),
+            },
+        }
+    }
 }
 
-impl ser::SerializeSeq for Bytes {
+impl ser::SerializeSeq for Elements {
     type Ok = Value;
     type Error = Unfit;
 
@@ -272,11 +350,11 @@ impl ser::SerializeSeq for Bytes {
     }
 
     fn end(self) -> Result<Value, Unfit> {
-        Ok(Value::Bytes(self.0))
+        self.value()
     }
 }
 
-impl ser::SerializeTuple for Bytes {
+impl ser::SerializeTuple for Elements {
     type Ok = Value;
     type Error = Unfit;
 
@@ -285,6 +363,6 @@ impl ser::SerializeTuple for Bytes {
     }
 
     fn end(self) -> Result<Value, Unfit> {
-        Ok(Value::Bytes(self.0))
+        self.value()
     }
 }

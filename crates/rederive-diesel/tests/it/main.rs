@@ -5,6 +5,7 @@
 #[cfg(feature = "postgres")]
 mod postgres;
 mod support;
+mod column_types;
 mod conformance;
 mod folding;
 mod owned;

@@ -18,6 +18,7 @@ const COLUMNS: &[(&str, ColumnKind)] = &[
     ("b", ColumnKind::SmallInt),
     ("c", ColumnKind::Double),
     ("d", ColumnKind::Text),
+    ("e", ColumnKind::Numeric),
 ];
 
 static PLAIN: Table = Table::new("plain", COLUMNS, &[0, 1]);
@@ -28,16 +29,16 @@ static TRIGGERED: Table = Table::new("triggered", COLUMNS, &[0, 1]);
 static CHILD: Table = Table::new("child", COLUMNS, &[0, 1]);
 
 const SCHEMA: &str = "
-    CREATE TABLE plain (part TEXT, id INTEGER, a INTEGER, b INTEGER, c REAL, d TEXT,
+    CREATE TABLE plain (part TEXT, id INTEGER, a INTEGER, b INTEGER, c REAL, d TEXT, e TEXT,
         PRIMARY KEY (part, id));
     CREATE TABLE strict (part TEXT NOT NULL, id INTEGER NOT NULL, a INTEGER NOT NULL,
-        b INTEGER NOT NULL DEFAULT 7, c REAL, d TEXT NOT NULL DEFAULT (lower('X')),
+        b INTEGER NOT NULL DEFAULT 7, c REAL, d TEXT NOT NULL DEFAULT (lower('X')), e TEXT,
         PRIMARY KEY (part, id)) STRICT;
-    CREATE TABLE checked (part TEXT, id INTEGER, a INTEGER CHECK (a < 3), b INTEGER, c REAL, d TEXT,
+    CREATE TABLE checked (part TEXT, id INTEGER, a INTEGER CHECK (a < 3), b INTEGER, c REAL, d TEXT, e TEXT,
         PRIMARY KEY (part, id)) WITHOUT ROWID;
-    CREATE TABLE uniq (part TEXT, id INTEGER, a INTEGER, b INTEGER UNIQUE, c REAL, d TEXT,
+    CREATE TABLE uniq (part TEXT, id INTEGER, a INTEGER, b INTEGER UNIQUE, c REAL, d TEXT, e TEXT,
         PRIMARY KEY (part, id));
-    CREATE TABLE triggered (part TEXT, id INTEGER, a INTEGER, b INTEGER, c REAL, d TEXT,
+    CREATE TABLE triggered (part TEXT, id INTEGER, a INTEGER, b INTEGER, c REAL, d TEXT, e TEXT,
         PRIMARY KEY (part, id));
     CREATE TABLE journal (n INTEGER PRIMARY KEY, line TEXT);
     CREATE TRIGGER i AFTER INSERT ON triggered BEGIN
@@ -47,7 +48,7 @@ const SCHEMA: &str = "
             count(*) || ':' || total(b) FROM plain; END;
     CREATE TRIGGER d AFTER DELETE ON triggered BEGIN
         INSERT INTO journal (line) VALUES ('-' || old.id); END;
-    CREATE TABLE child (part TEXT, id INTEGER, a INTEGER, b INTEGER, c REAL, d TEXT,
+    CREATE TABLE child (part TEXT, id INTEGER, a INTEGER, b INTEGER, c REAL, d TEXT, e TEXT,
         PRIMARY KEY (part, id),
         FOREIGN KEY (part, a) REFERENCES plain (part, id));";
 
@@ -124,6 +125,11 @@ fn value(column: usize) -> BoxedStrategy<Value> {
             Just(Value::Null),
         ]
         .boxed(),
+        6 => prop_oneof![
+            4 => select(vec!["0.1", "0.2", "-0.3", "12345678901234567890", "0"]).prop_map(Value::from),
+            1 => Just(Value::Null),
+        ]
+        .boxed(),
         _ => prop_oneof![
             3 => select(vec![Value::from("x"), Value::from("y")]),
             3 => select(vec![Value::from("[]"), Value::from(r#"[ 1, "x" ]"#)]),
@@ -134,13 +140,13 @@ fn value(column: usize) -> BoxedStrategy<Value> {
 }
 
 fn row() -> impl Strategy<Value = Vec<(usize, Value)>> {
-    vec((2_usize..6).prop_flat_map(|column| (Just(column), value(column))), 0..5)
+    vec((2_usize..7).prop_flat_map(|column| (Just(column), value(column))), 0..5)
 }
 
 /// A row with all columns: most inserts have them, and only they can be merged with much.
 fn full_row() -> impl Strategy<Value = Vec<(usize, Value)>> {
-    (value(2), value(3), value(4), value(5))
-        .prop_map(|(a, b, c, d)| vec![(2, a), (3, b), (4, c), (5, d)])
+    (value(2), value(3), value(4), value(5), value(6))
+        .prop_map(|(a, b, c, d, e)| vec![(2, a), (3, b), (4, c), (5, d), (6, e)])
 }
 
 fn any_row() -> impl Strategy<Value = Vec<(usize, Value)>> {
@@ -148,7 +154,8 @@ fn any_row() -> impl Strategy<Value = Vec<(usize, Value)>> {
 }
 
 fn change() -> impl Strategy<Value = Change> {
-    let increment = (2_usize..5).prop_flat_map(|column| (Just(column), value(column)));
+    let increment =
+        select(vec![2_usize, 3, 4, 6]).prop_flat_map(|column| (Just(column), value(column)));
     prop_oneof![
         3 => any_row().prop_map(Change::Insert),
         2 => any_row().prop_map(Change::InsertNew),
@@ -179,8 +186,9 @@ fn twist() -> impl Strategy<Value = Twist> {
 }
 
 fn what() -> impl Strategy<Value = What> {
-    let filter = vec((1_usize..6).prop_flat_map(|column| (Just(column), filtered(column))), 0..2);
-    let increment = (2_usize..5).prop_flat_map(|column| (Just(column), value(column)));
+    let filter = vec((1_usize..7).prop_flat_map(|column| (Just(column), filtered(column))), 0..2);
+    let increment =
+        select(vec![2_usize, 3, 4, 6]).prop_flat_map(|column| (Just(column), value(column)));
     let selected = prop_oneof![
         2 => row().prop_map(Change::Update),
         3 => increment
@@ -257,7 +265,7 @@ fn accepted(result: Result<(), CommitError>) -> bool {
 fn dump(scratch: &Scratch, table: &str) -> Vec<String> {
     scratch.text(&format!(
         "SELECT part || ' ' || id || ' ' || quote(a) || ' ' || quote(b) || ' ' || quote(c) || ' ' ||
-            quote(d) AS line FROM {table} ORDER BY part, id"
+            quote(d) || ' ' || quote(e) AS line FROM {table} ORDER BY part, id"
     ))
 }
 
@@ -291,10 +299,11 @@ fn sqlite_dump(scratch: &Scratch) -> Vec<String> {
     diesel::table! {
         plain (part, id) {
             part -> Text, id -> BigInt, a -> Nullable<BigInt>, b -> Nullable<BigInt>,
-            c -> Nullable<Double>, d -> Nullable<Text>,
+            c -> Nullable<Double>, d -> Nullable<Text>, e -> Nullable<Text>,
         }
     }
-    type Row = (String, i64, Option<i64>, Option<i64>, Option<f64>, Option<String>);
+    type Text = Option<String>;
+    type Row = (String, i64, Option<i64>, Option<i64>, Option<f64>, Text, Text);
     let rows: Vec<Row> =
         scratch.db.read(|conn| plain::table.order(plain::all_columns).load(conn)).unwrap();
     let show = |value: Value| match value {
@@ -302,8 +311,8 @@ fn sqlite_dump(scratch: &Scratch) -> Vec<String> {
         other => other.to_string(),
     };
     rows.into_iter()
-        .map(|(part, id, a, b, c, d)| {
-            let rest = [Value::from(a), Value::from(b), Value::from(c), Value::from(d)].map(show);
+        .map(|(part, id, a, b, c, d, e)| {
+            let rest = [Value::from(a), Value::from(b), c.into(), d.into(), e.into()].map(show);
             format!("{part} {id} {}", rest.join(" "))
         })
         .collect()
