@@ -336,6 +336,16 @@ impl<'a> Selection<'a> {
                 let text = format!("DELETE FROM {name} AS t{from} WHERE {selected_by}");
                 Ok(Self { refused: None, change: Some((text, binds)) })
             }
+            // PostgreSQL's own sum is exact, and has no end that would have to be asked for.
+            Change::Increment(index, by) if table.columns[*index].1 == ColumnKind::Numeric => {
+                let by = bind(*index, by, &mut binds)?;
+                let (column, rows) = (target.column(*index), unnested(binds.len(), ""));
+                let text = format!(
+                    "UPDATE {name} AS t SET {column} = coalesce(t.{column}, 0) + {by} FROM {rows}
+                    WHERE {selected_by}"
+                );
+                Ok(Self { refused: None, change: Some((text, binds)) })
+            }
             Change::Increment(index, by) => {
                 let kind = table.columns[*index].1;
                 let mut nth = binds.len();

@@ -32,7 +32,8 @@ use super::{KeyOf, OpTable, TableRow, key, read, table};
 /// # Ok::<(), rederive_core::ReduceError>(())
 /// ```
 pub trait TypedRows {
-    /// All rows of the table, in the order of their keys.
+    /// All rows of the table, in the order of their keys; of keys that travel as text, such as points
+    /// in time and decimal numbers, in that of their texts.
     ///
     /// # Errors
     /// [`ReduceError`] that names the table and the column, when a row cannot be read as `R`, such as

@@ -6,6 +6,7 @@
 mod postgres;
 mod support;
 mod column_types;
+mod postgres_types;
 mod conformance;
 mod folding;
 mod owned;
