@@ -86,11 +86,12 @@ pub(crate) fn any(session: &mut Session<'_>, reducer: &str) -> QueryResult<bool>
 
 /// Writes the skips of a commit.
 pub(crate) fn record_skips(session: &mut Session<'_>, write: &ReducerWrite<'_>) -> QueryResult<()> {
-    let skipped: Vec<(&PartitionId, &Skip)> = write
+    let of_partitions = write
         .partitions
         .iter()
-        .flat_map(|row| row.skips.iter().map(|skip| (row.partition, *skip)))
-        .collect();
+        .flat_map(|row| row.skips.iter().map(|skip| (Some(row.partition), *skip)));
+    let of_none = write.skips.iter().map(|skip| (None, *skip));
+    let skipped: Vec<(Option<&PartitionId>, &Skip)> = of_partitions.chain(of_none).collect();
     if skipped.is_empty() {
         return Ok(());
     }
@@ -102,7 +103,7 @@ pub(crate) fn record_skips(session: &mut Session<'_>, write: &ReducerWrite<'_>) 
     let binds = [
         Bind::text(escaped(write.reducer)),
         Bind::texts(skips().map(|skip| encode(&skip.cursor))),
-        Bind::texts(skipped.iter().map(|(partition, _)| ids::key(partition.as_str()))),
+        Bind::Texts(skipped.iter().map(|(id, _)| id.map(|id| ids::key(id.as_str()))).collect()),
         Bind::texts(skips().map(|skip| skip.kind.as_str())),
         Bind::texts(skips().map(|skip| escaped(&skip.message))),
         Bind::integers(skips().map(|skip| i64::from(skip.attempts))),
