@@ -43,8 +43,9 @@ pub enum AppendError {
         /// How long it was tried.
         waited: Duration,
     },
-    /// The disk failed during the commit: the events were appended or were not. Read the log's head
-    /// (or the stream) before appending them again.
+    /// The disk failed, or the connection was lost, during the commit, and it could not be found out what
+    /// became of it: the events were appended or were not. Read the log's head (or the stream) before
+    /// appending them again.
     #[error("whether the events were appended is unknown: {message}")]
     InDoubt {
         /// What the database said.

@@ -37,7 +37,9 @@ pub use expected::Expected;
 pub use explanation::{SqlExplanation, SqlStatement};
 #[cfg(feature = "postgres")]
 pub use postgres::{
-    PostgresDatabase, PostgresError, PostgresEventLog, PostgresOps, PostgresOptions, PostgresStore,
+    OrderedBy, Placed, PostgresDatabase, PostgresError, PostgresEventLog, PostgresOps,
+    PostgresOptions, PostgresQueryLog, PostgresStore, QueryLogError, TableOrder, Xid8,
+    placed_after,
 };
 #[cfg(feature = "sqlite")]
 pub use sqlite::{

@@ -30,10 +30,14 @@ mod writer;
 mod store;
 mod explain;
 mod event_log;
+mod query_log;
 
 pub use custom::PostgresOps;
 pub use database::PostgresDatabase;
 pub use error::PostgresError;
 pub use event_log::PostgresEventLog;
 pub use options::PostgresOptions;
+pub use query_log::{
+    OrderedBy, Placed, PostgresQueryLog, QueryLogError, TableOrder, Xid8, placed_after,
+};
 pub use store::PostgresStore;

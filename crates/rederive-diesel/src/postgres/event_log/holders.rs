@@ -43,6 +43,38 @@ pub(crate) fn of_lock(
     holders(conn, text, &[Bind::text(table)], Holds::Appends, least)
 }
 
+/// The transactions on which reading by transaction waits: those that are older than the first row
+/// that was committed and is not served. `table` and `column` are ready to stand in SQL.
+pub(crate) fn of_horizon(
+    conn: &mut PgConnection,
+    table: &str,
+    column: &str,
+    least: Duration,
+) -> QueryResult<Vec<Holder>> {
+    let text = format!(
+        "WITH first AS MATERIALIZED (
+            SELECT {column} AS xid FROM {table} WHERE {column} >=
+                (SELECT pg_catalog.pg_snapshot_xmin(pg_catalog.pg_current_snapshot()))
+            ORDER BY {column} LIMIT 1
+        ), held AS (
+            SELECT activity.pid, activity.application_name AS name, activity.xact_start AS began,
+                activity.state, activity.query
+            FROM first, pg_catalog.pg_stat_activity AS activity
+            WHERE activity.backend_xid IS NOT NULL
+                AND pg_catalog.age(activity.backend_xid) > pg_catalog.age(first.xid::xid)
+            UNION ALL
+            SELECT NULL, prepared.gid, prepared.prepared, 'prepared', NULL
+            FROM first, pg_catalog.pg_prepared_xacts AS prepared
+            WHERE pg_catalog.age(prepared.transaction) > pg_catalog.age(first.xid::xid)
+        )
+        SELECT pid::pg_catalog.int8, name::pg_catalog.text,
+            (extract(epoch FROM pg_catalog.clock_timestamp() - began) * 1000000)::pg_catalog.int8,
+            state::pg_catalog.text, query::pg_catalog.text
+        FROM held ORDER BY began"
+    );
+    holders(conn, &text, &[], Holds::Reads, least)
+}
+
 fn holders(
     conn: &mut PgConnection,
     text: &str,

@@ -7,3 +7,4 @@ mod gaps;
 mod held_back;
 mod in_doubt;
 mod notifying;
+mod query_log;
