@@ -29,6 +29,11 @@ fn whatever_happens_every_event_takes_effect_exactly_once_and_in_order_on_sqlite
     storms(8, 2, World::sqlite);
 }
 
+#[test]
+fn whatever_happens_every_event_takes_effect_exactly_once_and_in_order_on_postgres() {
+    storms(4, 1, World::postgres);
+}
+
 fn storms(fixed: u64, random: usize, world: fn() -> World) {
     let (restarted, taken_over) = (Cell::new(0), Cell::new(0));
     for_each_seed(0..fixed, random, |rng| {

@@ -114,6 +114,13 @@ macro_rules! on_typed_logs {
                 super::$name(crate::fixture::World::sqlite()).await;
             }
         )*}
+
+        mod postgres {$(
+            #[actix_rt::test]
+            async fn $name() {
+                super::$name(crate::fixture::World::postgres()).await;
+            }
+        )*}
     };
 }
 

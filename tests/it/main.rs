@@ -31,6 +31,7 @@ mod observing;
 mod operating;
 mod passivation;
 mod progress;
+mod postgres;
 mod querying;
 mod reading;
 mod rebuilding;

@@ -86,8 +86,16 @@ fn what_cannot_settle_is_told_with_the_status() {
 
 /// A store in a new SQLite database.
 fn on_sqlite() -> impl ReadableStore {
-    let store = World::sqlite().store.inner().clone();
-    readable(store, |store: &AnyStore, table: &'static Table| {
+    on(World::sqlite())
+}
+
+/// A store in a new PostgreSQL database.
+fn on_postgres() -> impl ReadableStore {
+    on(World::postgres())
+}
+
+fn on(world: World) -> impl ReadableStore {
+    readable(world.store.inner().clone(), |store: &AnyStore, table: &'static Table| {
         let row = |(id, (balance, changes, last)): (String, (i64, i64, i64))| {
             vec![id.into(), balance.into(), changes.into(), last.into()]
         };
@@ -107,6 +115,12 @@ fn events() -> Vec<Event> {
 fn every_property_can_be_had_on_sqlite() {
     properties::incremental_equals_rebuild_on(on_sqlite, Accounts::new(), events());
     properties::crash_at_every_commit_on(on_sqlite, Accounts::new(), &events()[..6]);
+}
+
+#[test]
+fn every_property_can_be_had_on_postgres() {
+    properties::incremental_equals_rebuild_on(on_postgres, Accounts::new(), events());
+    properties::crash_at_every_commit_on(on_postgres, Accounts::new(), &events()[..6]);
 }
 
 #[test]

@@ -5,7 +5,9 @@ use std::{collections::BTreeSet, time::Duration};
 
 use rederive::{
     Activity, Await, Cursor, CursorKind, FailureKind, Handle, Notice, OnFailure, OnUndecodable,
-    Outcome, Partitions, Reducer, SkipRecord, SkippedBy, Store, chaos::Victim, core::Opening,
+    Outcome, Partitions, Reducer, SkipRecord, SkippedBy, Store,
+    chaos::Victim,
+    core::{Claim, Opening, TakeFrom},
 };
 use rederive_testkit::{CommitFault, Gate};
 
@@ -190,7 +192,8 @@ async fn it_is_passed_and_recorded_together_wherever_the_process_ends(world: Wor
 fn take_over(world: &World) {
     let tables = Accounts::new().tables();
     let opening = Opening::new("accounts", 1, CursorKind::Integer);
-    let opening = Opening { tables: &tables, ..opening };
+    let claim = Claim { from: TakeFrom::Anybody, ..Claim::default() };
+    let opening = Opening { tables: &tables, claim, ..opening };
     world.store.inner().open(&opening).expect("it opens");
 }
 

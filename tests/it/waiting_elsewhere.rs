@@ -46,7 +46,7 @@ async fn wait_here(world: World, handle: Handle) {
 
 /// Starts a supervisor in an actix system of its own, and has somebody wait elsewhere.
 fn wait_elsewhere(elsewhere: impl Fn(World, Handle)) {
-    for world in [World::memory(), World::sqlite()] {
+    for world in [World::memory(), World::sqlite(), World::postgres()] {
         let handle = block_on(world.start());
         elsewhere(world.clone(), handle.clone());
         block_on(handle.stop());

@@ -98,6 +98,19 @@ impl Cluster {
         Ok(())
     }
 
+    /// Starts the server after it was stopped or killed, as a stand-by that can be read only, until
+    /// somebody has it promoted (`SELECT pg_promote()`).
+    ///
+    /// # Errors
+    ///
+    /// As [`start_again`](Self::start_again).
+    pub fn start_as_stand_by(&mut self) -> Result<(), String> {
+        let signal = self.folder.data().join("standby.signal");
+        fs::write(&signal, "")
+            .map_err(|why| format!("cannot write {}: {why}", signal.display()))?;
+        self.start_again()
+    }
+
     /// Changes a setting of the server from its next start on.
     pub fn set(&mut self, name: &str, value: &str) {
         // The last one of a name counts.

@@ -76,6 +76,20 @@ fn stopped_killed_and_started_again_it_has_what_was_committed() {
 }
 
 #[test]
+fn as_a_stand_by_it_can_be_read_only_until_it_is_promoted() {
+    let mut cluster = cluster();
+    one(&cluster, "CREATE TABLE t (n int); SELECT 'created'");
+    cluster.stop_immediate().unwrap();
+    cluster.start_as_stand_by().unwrap();
+    let mut client = Client::connect(cluster.port()).unwrap();
+    assert_eq!(client.query("SELECT count(*) FROM t").unwrap(), ["0"]);
+    let refused = client.query("INSERT INTO t VALUES (1)").unwrap_err().to_string();
+    assert!(refused.contains("read-only"), "{refused}");
+    assert_eq!(client.query("SELECT pg_promote()").unwrap(), ["t"]);
+    client.query("INSERT INTO t VALUES (1)").unwrap();
+}
+
+#[test]
 fn two_clusters_do_not_meet_while_one_of_them_is_down() {
     let mut one_of_them = cluster();
     one_of_them.stop().unwrap();
