@@ -372,7 +372,11 @@ impl<'a> Selection<'a> {
             }
             Change::Update(row) => {
                 let mut sets = Vec::new();
-                for (index, value) in row {
+                for (at, (index, value)) in row.iter().enumerate() {
+                    // The last value of a column counts.
+                    if row[at + 1..].iter().any(|(later, _)| later == index) {
+                        continue;
+                    }
                     let value = bind(*index, value, &mut binds)?;
                     sets.push(format!("{} = {value}", target.column(*index)));
                 }

@@ -1,10 +1,10 @@
 //! The store and the event log keep every promise of their traits.
 
-use std::ops::Range;
+use std::{cell::Cell, ops::Range};
 
-use diesel::prelude::*;
+use diesel::{connection::SimpleConnection, prelude::*};
 use rederive_core::{Cursor, Table, Value};
-use rederive_diesel::{PostgresStore, SqliteEventLog, SqliteStore, Upcasts};
+use rederive_diesel::{PostgresDatabase, PostgresStore, SqliteEventLog, SqliteStore, Upcasts};
 use rederive_testkit::conformance::{
     append_once::{self, OnceUnderTest},
     event_log::{self, LogUnderTest},
@@ -96,7 +96,7 @@ impl StoreUnderTest for StoreOnSqlite {
     }
 }
 
-struct StoreOnPostgres(PostgresStore, PostgresScratch);
+struct StoreOnPostgres(PostgresStore);
 
 impl StoreUnderTest for StoreOnPostgres {
     type Store = PostgresStore;
@@ -106,7 +106,7 @@ impl StoreUnderTest for StoreOnPostgres {
     }
 
     fn rows(&self, table: &'static Table) -> Vec<Vec<Value>> {
-        self.1.db.read(|conn| Ok(rows!(conn, table))).unwrap()
+        self.0.database().read(|conn| Ok(rows!(conn, table))).unwrap()
     }
 
     fn binary(&self) -> &str {
@@ -124,9 +124,19 @@ fn the_store_keeps_every_promise() {
 
 #[test]
 fn the_store_on_postgres_keeps_every_promise() {
+    // To make a schema takes much less time than to make a database.
+    let scratch = PostgresScratch::new("");
+    let count = Cell::new(0);
     store::exercise(|| {
-        let scratch = PostgresScratch::new(&CREATE_TABLES.replace("BLOB", "BYTEA"));
-        StoreOnPostgres(scratch.db.store(), scratch)
+        count.set(count.get() + 1);
+        let schema = format!("check_{}", count.get());
+        scratch.execute(&format!("CREATE SCHEMA {schema}"));
+        let and = if scratch.url().contains('?') { '&' } else { '?' };
+        let url = format!("{}{and}options=-csearch_path%3D{schema}", scratch.url());
+        let db = PostgresDatabase::connect(url).unwrap();
+        let tables = CREATE_TABLES.replace("BLOB", "BYTEA");
+        db.write(|conn| conn.batch_execute(&tables)).unwrap();
+        StoreOnPostgres(db.store())
     });
 }
 

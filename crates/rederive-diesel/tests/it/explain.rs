@@ -2,10 +2,15 @@
 
 use diesel::{connection::SimpleConnection, prelude::*};
 use rederive_core::{MemoryLog, Ops, Partitions, Recorded, ReduceError, Reducer};
-use rederive_diesel::{DieselOps, SqliteOps, TypedRows};
+use rederive_diesel::{DieselOps, PostgresOps, SqliteOps, TypedRows};
 use serde::{Deserialize, Serialize};
 
-use crate::support::{Owner, Scratch};
+use crate::support::{Db, Owner, PostgresScratch, Scratch, on_every_database};
+
+on_every_database! {
+    an_op_that_does_not_fit_the_schema_is_told,
+    explaining_changes_nothing_and_what_was_explained_is_what_is_done,
+}
 
 diesel::table! {
     accounts (id) { id -> Text, owner -> Text, balance -> BigInt, labels -> Nullable<Text> }
@@ -33,7 +38,10 @@ enum Event {
     Other,
 }
 
-struct Accounts;
+/// Which database the SQL of its own is for.
+struct Accounts {
+    is_postgres: bool,
+}
 
 impl Reducer for Accounts {
     type Event = Event;
@@ -75,8 +83,15 @@ impl Reducer for Accounts {
                 ops.delete_where(accounts::table, (accounts::labels, None::<String>))
             }
             Event::Swept(_) => {
-                ops.statement(diesel::delete(accounts::table.filter(accounts::balance.eq(9_i64))))?;
-                ops.run("sweep", |conn| conn.batch_execute("DELETE FROM accounts"))
+                let swept = diesel::delete(accounts::table.filter(accounts::balance.eq(9_i64)));
+                let all = "DELETE FROM accounts";
+                if self.is_postgres {
+                    PostgresOps::statement(ops, swept)?;
+                    PostgresOps::run(ops, "sweep", |conn| conn.batch_execute(all))
+                } else {
+                    SqliteOps::statement(ops, swept)?;
+                    SqliteOps::run(ops, "sweep", |conn| conn.batch_execute(all))
+                }
             }
             Event::Misplaced => {
                 diesel::table! { nowhere (id) { id -> Text } }
@@ -88,11 +103,11 @@ impl Reducer for Accounts {
 }
 
 const SCHEMA: &str = "CREATE TABLE accounts (id TEXT PRIMARY KEY NOT NULL, owner TEXT NOT NULL,
-    balance INTEGER NOT NULL, labels TEXT) STRICT";
+    balance BIGINT NOT NULL, labels TEXT)";
 
-fn explained(scratch: &Scratch, events: &[Event]) -> String {
+fn explained<D: Db>(scratch: &D, events: &[Event]) -> String {
     let events = MemoryLog::new().append(events.iter().copied());
-    scratch.db.store().explain(&Accounts, &events).unwrap().to_string()
+    scratch.explain(&Accounts { is_postgres: D::IS_POSTGRES }, &events).to_string()
 }
 
 #[test]
@@ -138,6 +153,18 @@ INSERT INTO "accounts" ("id","owner") SELECT v.column1,v.column2 FROM (VALUES (?
 }
 
 #[test]
+fn postgres_is_handed_one_array_per_column() {
+    let scratch = PostgresScratch::new(SCHEMA);
+    let events = [Event::Opened("a"), Event::Opened("b"), Event::Deposited("c", 3)];
+    let told = explained(&scratch, &events);
+    let (_, statements) = told.split_once("INSERT").unwrap();
+    let expected = r#" INTO "accounts" ("id", "owner", "balance", "labels") OVERRIDING SYSTEM VALUE SELECT v.c1, v.c2, v.c3, v.c4 FROM unnest($1, $2, $3, $4) AS v (c1, c2, c3, c4); -- 'a', 'b', 'it''s', 'it''s', 0, 0, NULL, NULL
+UPDATE "accounts" AS t SET "balance" = coalesce(t."balance", 0) + v.c2 FROM unnest($1, $2, $3, $4) AS v (c1, c2, c3, c4) WHERE t."id" = v.c1 AND coalesce(t."balance", 0) BETWEEN v.c3 AND v.c4; -- 'c', 3, -9223372036854775808, 9223372036854775804
+"#;
+    assert_eq!(statements, expected);
+}
+
+#[test]
 fn what_is_computed_selected_or_run_is_told_as_far_as_it_is_known() {
     let scratch = Scratch::new(SCHEMA);
     let events =
@@ -156,16 +183,14 @@ DELETE FROM `accounts` WHERE (`accounts`.`balance` = ?) -- binds: [9];
     assert_eq!(statements, expected);
 }
 
-#[test]
-fn an_op_that_does_not_fit_the_schema_is_told() {
-    let scratch = Scratch::new(SCHEMA);
+fn an_op_that_does_not_fit_the_schema_is_told<D: Db>() {
+    let scratch = D::new(SCHEMA);
     let told = explained(&scratch, &[Event::Opened("a"), Event::Misplaced]);
     assert!(told.ends_with("the store would reject it: no such table: nowhere\n"), "{told}");
 }
 
-#[test]
-fn explaining_changes_nothing_and_what_was_explained_is_what_is_done() {
-    let scratch = Scratch::new(SCHEMA);
+fn explaining_changes_nothing_and_what_was_explained_is_what_is_done<D: Db>() {
+    let scratch = D::new(SCHEMA);
     let events = [Event::Opened("a"), Event::Doubled("a"), Event::Swept("a")];
     let before = scratch.text("SELECT CAST(count(*) AS TEXT) AS line FROM rederive_reducers");
     explained(&scratch, &events);
@@ -175,9 +200,9 @@ fn explaining_changes_nothing_and_what_was_explained_is_what_is_done() {
         before
     );
     let events = MemoryLog::new().append([Event::Opened("a"), Event::Deposited("a", 5)]);
-    let told = scratch.db.store().explain(&Accounts, &events).unwrap();
+    let told = scratch.explain(&Accounts { is_postgres: D::IS_POSTGRES }, &events);
     let ops: Vec<_> = told.reduced.ops()[0].1.iter().map(|op| (*op).clone()).collect();
-    Owner::of(&scratch.db.store()).apply(ops.clone()).unwrap();
+    Owner::of(&scratch.store()).apply(ops.clone()).unwrap();
     assert_eq!(scratch.text("SELECT id || balance AS line FROM accounts"), ["a5"]);
     let memory = rederive_core::MemoryStore::new();
     Owner::of(&memory).apply(ops).unwrap();

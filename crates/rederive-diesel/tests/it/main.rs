@@ -1,8 +1,7 @@
-//! The event log and the store on real files of SQLite.
+//! The event logs and the stores on real files of SQLite and on a PostgreSQL server.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::type_complexity)]
 
-#[cfg(feature = "postgres")]
 mod postgres;
 mod support;
 mod column_types;

@@ -1,15 +1,14 @@
 //! Random ops, planned and merged, lead to what they lead to one after the other.
 
-use std::{cell::RefCell, rc::Rc};
+use std::{cell::RefCell, rc::Rc, thread::LocalKey};
 
 use proptest::{collection::vec, prelude::*, sample::select, test_runner::Config};
 use rederive_core::{
     Change, ColumnKind, CommitError, Json, MemoryStore, Op, Ops, PartitionId, ReduceError, RowFn,
     RowOp, Table, Value, WhereOp,
 };
-use rederive_diesel::SqliteOps;
 
-use crate::support::{Owner, Scratch};
+use crate::support::{Db, Owner, PostgresScratch, Scratch};
 
 const COLUMNS: &[(&str, ColumnKind)] = &[
     ("part", ColumnKind::Text),
@@ -27,6 +26,7 @@ static CHECKED: Table = Table::new("checked", COLUMNS, &[0, 1]);
 static UNIQUE: Table = Table::new("uniq", COLUMNS, &[0, 1]);
 static TRIGGERED: Table = Table::new("triggered", COLUMNS, &[0, 1]);
 static CHILD: Table = Table::new("child", COLUMNS, &[0, 1]);
+static AT_ONCE: Table = Table::new("at_once", COLUMNS, &[0, 1]);
 
 const SCHEMA: &str = "
     CREATE TABLE plain (part TEXT, id INTEGER, a INTEGER, b INTEGER, c REAL, d TEXT, e TEXT,
@@ -49,6 +49,36 @@ const SCHEMA: &str = "
     CREATE TRIGGER d AFTER DELETE ON triggered BEGIN
         INSERT INTO journal (line) VALUES ('-' || old.id); END;
     CREATE TABLE child (part TEXT, id INTEGER, a INTEGER, b INTEGER, c REAL, d TEXT, e TEXT,
+        PRIMARY KEY (part, id),
+        FOREIGN KEY (part, a) REFERENCES plain (part, id));";
+
+const ON_POSTGRES: &str = "
+    CREATE TABLE plain (part text, id bigint, a bigint, b smallint, c double precision, d text, e numeric,
+        PRIMARY KEY (part, id));
+    CREATE TABLE strict (part text, id bigint, a bigint NOT NULL, b smallint NOT NULL DEFAULT 7,
+        c double precision, d text NOT NULL DEFAULT (lower('X')), e numeric, PRIMARY KEY (part, id));
+    CREATE TABLE checked (part text, id bigint, a bigint CHECK (a < 3), b smallint,
+        c double precision, d text, e numeric, PRIMARY KEY (part, id));
+    CREATE TABLE uniq (part text, id bigint, a bigint, b smallint UNIQUE, c double precision, d text, e numeric,
+        PRIMARY KEY (part, id));
+    CREATE TABLE triggered (part text, id bigint, a bigint, b smallint, c double precision, d text, e numeric,
+        PRIMARY KEY (part, id));
+    CREATE TABLE journal (n bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, line text);
+    CREATE FUNCTION note() RETURNS trigger LANGUAGE plpgsql AS $$
+        BEGIN
+            INSERT INTO journal (line) SELECT CASE TG_OP
+                WHEN 'INSERT' THEN '+' || new.id || ':' || coalesce(new.a::text, '')
+                WHEN 'UPDATE' THEN '=' || new.id || ':' || coalesce(new.a::text, '') || '/' ||
+                    (SELECT count(*) || ':' || coalesce(sum(b), 0) FROM plain)
+                ELSE '-' || old.id END;
+            RETURN NULL;
+        END $$;
+    CREATE TRIGGER note AFTER INSERT OR UPDATE OR DELETE ON triggered
+        FOR EACH ROW EXECUTE FUNCTION note();
+    CREATE TABLE child (part text, id bigint, a bigint, b smallint, c double precision, d text, e numeric,
+        PRIMARY KEY (part, id),
+        FOREIGN KEY (part, a) REFERENCES plain (part, id) DEFERRABLE);
+    CREATE TABLE at_once (part text, id bigint, a bigint, b smallint, c double precision, d text, e numeric,
         PRIMARY KEY (part, id),
         FOREIGN KEY (part, a) REFERENCES plain (part, id));";
 
@@ -244,9 +274,9 @@ fn by_partition(batch: &[Spec]) -> Vec<(&'static str, Vec<Op>)> {
 }
 
 /// The same, with something between the ops that keeps them apart and in order.
-fn one_by_one(batch: &[Spec]) -> Vec<(&'static str, Vec<Op>)> {
+fn one_by_one<D: Db>(batch: &[Spec]) -> Vec<(&'static str, Vec<Op>)> {
     let mut barrier = Ops::new(PartitionId::from(""));
-    barrier.run("nothing", |_| Ok(())).unwrap();
+    D::run(&mut barrier, "nothing", |_| Ok(()));
     let barrier = barrier.into_vec().remove(0);
     let apart = |(_, ops): (&str, Vec<Op>)| {
         ops.into_iter().flat_map(|op| [op, barrier.clone()]).collect::<Vec<_>>()
@@ -262,12 +292,79 @@ fn accepted(result: Result<(), CommitError>) -> bool {
     }
 }
 
-fn dump(scratch: &Scratch, table: &str) -> Vec<String> {
-    scratch.text(&format!(
-        "SELECT part || ' ' || id || ' ' || quote(a) || ' ' || quote(b) || ' ' || quote(c) || ' ' ||
-            quote(d) || ' ' || quote(e) AS line FROM {table} ORDER BY part, id"
-    ))
+/// What these tests want to know of a database.
+trait Dumped: Db {
+    const TABLES: &str;
+
+    /// The rows of the table, as the memory store would write them.
+    fn plain(&self) -> Vec<String>;
+    /// How a value is written in SQL.
+    fn quote() -> &'static str;
+    /// The same for `e`, whose digits count and not how many there are.
+    fn quoted_e() -> &'static str;
+    fn all() -> &'static LocalKey<RefCell<Vec<Rc<Self>>>>;
+
+    fn dump(&self, table: &str) -> Vec<String> {
+        let (quote, e) = (Self::quote(), Self::quoted_e());
+        self.text(&format!(
+            "SELECT part || ' ' || id || ' ' || {quote}(a) || ' ' || {quote}(b) || ' ' || {quote}(c)
+                || ' ' || {quote}(d) || ' ' || {e} AS line FROM {table} ORDER BY part, id"
+        ))
+    }
 }
+
+diesel::table! {
+    plain (part, id) {
+        part -> Text, id -> BigInt, a -> Nullable<BigInt>, b -> Nullable<SmallInt>,
+        c -> Nullable<Double>, d -> Nullable<Text>,
+    }
+}
+
+macro_rules! dumped {
+    ($scratch:ident, $quote:literal, $e:literal, $tables:ident) => {
+        impl Dumped for $scratch {
+            const TABLES: &str = $tables;
+
+            fn plain(&self) -> Vec<String> {
+                use diesel::prelude::*;
+                type Row = (String, i64, Option<i64>, Option<i16>, Option<f64>, Option<String>);
+                let rows: Vec<Row> =
+                    self.db.read(|conn| plain::table.order(plain::all_columns).load(conn)).unwrap();
+                let show = |value: Value| match value {
+                    Value::Float(number) => format!("{number:e}"),
+                    other => other.to_string(),
+                };
+                let sql =
+                    format!("SELECT {} AS line FROM plain ORDER BY part, id", Self::quoted_e());
+                rows.into_iter()
+                    .zip(self.text(&sql))
+                    .map(|((part, id, a, b, c, d), e)| {
+                        let rest = [a.into(), b.into(), c.into(), d.into()].map(show);
+                        format!("{part} {id} {} {e}", rest.join(" "))
+                    })
+                    .collect()
+            }
+
+            fn quote() -> &'static str {
+                $quote
+            }
+
+            fn quoted_e() -> &'static str {
+                $e
+            }
+
+            fn all() -> &'static LocalKey<RefCell<Vec<Rc<Self>>>> {
+                thread_local! {
+                    /// Making a database takes longer than a case in it.
+                    static ALL: RefCell<Vec<Rc<$scratch>>> = const { RefCell::new(Vec::new()) };
+                }
+                &ALL
+            }
+        }
+    };
+}
+dumped!(Scratch, "quote", "quote(e)", SCHEMA);
+dumped!(PostgresScratch, "quote_nullable", "quote_nullable(trim_scale(e))", ON_POSTGRES);
 
 fn memory_dump(store: &MemoryStore) -> Vec<String> {
     let lines = store.rows(&PLAIN).into_iter().map(|row| {
@@ -294,43 +391,17 @@ fn memory_dump(store: &MemoryStore) -> Vec<String> {
     lines.collect()
 }
 
-fn sqlite_dump(scratch: &Scratch) -> Vec<String> {
-    use diesel::prelude::*;
-    diesel::table! {
-        plain (part, id) {
-            part -> Text, id -> BigInt, a -> Nullable<BigInt>, b -> Nullable<BigInt>,
-            c -> Nullable<Double>, d -> Nullable<Text>, e -> Nullable<Text>,
-        }
-    }
-    type Text = Option<String>;
-    type Row = (String, i64, Option<i64>, Option<i64>, Option<f64>, Text, Text);
-    let rows: Vec<Row> =
-        scratch.db.read(|conn| plain::table.order(plain::all_columns).load(conn)).unwrap();
-    let show = |value: Value| match value {
-        Value::Float(number) => format!("{number:e}"),
-        other => other.to_string(),
-    };
-    rows.into_iter()
-        .map(|(part, id, a, b, c, d, e)| {
-            let rest = [Value::from(a), Value::from(b), c.into(), d.into(), e.into()].map(show);
-            format!("{part} {id} {}", rest.join(" "))
-        })
-        .collect()
-}
-
-thread_local! {
-    /// Making a database takes longer than a case in it.
-    static SCRATCHES: RefCell<Vec<Rc<Scratch>>> = const { RefCell::new(Vec::new()) };
-}
-
 /// A database with empty tables.
-fn emptied() -> Rc<Scratch> {
-    SCRATCHES.with_borrow_mut(|scratches| {
+fn emptied<D: Dumped>() -> Rc<D> {
+    D::all().with_borrow_mut(|scratches| {
         let free = scratches.iter().find(|scratch| Rc::strong_count(scratch) == 1);
         let scratch = free.cloned().unwrap_or_else(|| {
-            scratches.push(Rc::new(Scratch::new(SCHEMA)));
+            scratches.push(Rc::new(D::new(D::TABLES)));
             Rc::clone(scratches.last().unwrap())
         });
+        if D::IS_POSTGRES {
+            scratch.execute("DELETE FROM at_once");
+        }
         scratch.execute(
             "DELETE FROM child; DELETE FROM plain; DELETE FROM strict; DELETE FROM checked;
              DELETE FROM uniq; DELETE FROM triggered; DELETE FROM journal;
@@ -341,43 +412,54 @@ fn emptied() -> Rc<Scratch> {
 }
 
 /// Set `PROPTEST_CASES` for a longer search.
-fn config() -> Config {
-    let cases =
-        if std::env::var_os("PROPTEST_CASES").is_some() { Config::default().cases } else { 20 };
+fn config<D: Db>() -> Config {
+    let is_set = std::env::var_os("PROPTEST_CASES").is_some();
+    // A server takes its time.
+    let few = if D::IS_POSTGRES { 5 } else { 20 };
+    let cases = if is_set { Config::default().cases } else { few };
     Config { cases, failure_persistence: None, max_shrink_iters: 500, ..Config::default() }
 }
 
-proptest! {
-    #![proptest_config(config())]
-
-    #[test]
-    fn on_a_plain_table_sqlite_does_what_the_memory_store_does(batches in specs(&[&PLAIN])) {
-        let scratch = emptied();
-        let memory = MemoryStore::new();
-        let mut on_sqlite = Owner::of(&scratch.db.store());
-        let mut in_memory = Owner::of(&memory);
-        for batch in &batches {
-            let partitions = by_partition(batch);
-            let there = accepted(on_sqlite.commit(&partitions));
-            let here = accepted(in_memory.commit(&partitions));
-            prop_assert_eq!(there, here, "{:#?}", batch);
-            prop_assert_eq!(sqlite_dump(&scratch), memory_dump(&memory), "{:#?}", batch);
-        }
+/// Compares a database with the memory store.
+fn compare_with_memory<D: Dumped>(batches: &[Vec<Spec>]) -> Result<(), TestCaseError> {
+    let scratch = emptied::<D>();
+    let memory = MemoryStore::new();
+    let mut in_database = Owner::of(&scratch.store());
+    let mut in_memory = Owner::of(&memory);
+    for batch in batches {
+        let partitions = by_partition(batch);
+        let there = accepted(in_database.commit(&partitions));
+        let here = accepted(in_memory.commit(&partitions));
+        prop_assert_eq!(there, here, "{:#?}", batch);
+        prop_assert_eq!(scratch.plain(), memory_dump(&memory), "{:#?}", batch);
     }
+    Ok(())
 }
 
 /// Compares planned with one by one on two databases of the same schema.
-fn compare(batches: &[Vec<Spec>], tables: &[&str]) -> Result<(), TestCaseError> {
-    let (planned, reference) = (emptied(), emptied());
-    let mut planning = Owner::of(&planned.db.store());
-    let mut referring = Owner::of(&reference.db.store());
-    for batch in batches {
-        let expected = referring.commit(&one_by_one(batch));
+fn compare<D: Dumped>(batches: &[Vec<Spec>], tables: &[&str]) -> Result<(), TestCaseError> {
+    let mut batches = batches.to_vec();
+    if D::IS_POSTGRES && tables.contains(&"triggered") {
+        // In which order selected rows are changed is PostgreSQL's own affair, and triggers see it.
+        for batch in &mut batches {
+            batch.retain(|spec| !matches!(spec.what, What::Where(..)));
+        }
+    }
+    let (planned, reference) = (emptied::<D>(), emptied::<D>());
+    let mut planning = Owner::of(&planned.store());
+    let mut referring = Owner::of(&reference.store());
+    for batch in &batches {
+        let expected = referring.commit(&one_by_one::<D>(batch));
         let found = planning.commit(&by_partition(batch));
         let text = format!("{batch:#?}\nplanned: {found:?}\none by one: {expected:?}");
-        prop_assert_eq!(accepted(found), accepted(expected), "{}", text);
+        let (found, expected) = (accepted(found), accepted(expected));
+        // A foreign key that is checked at once may hold only in the plan's order.
+        if tables.contains(&"at_once") && found && !expected {
+            return Ok(());
+        }
+        prop_assert_eq!(found, expected, "{}", text);
         for table in tables {
-            prop_assert_eq!(dump(&planned, table), dump(&reference, table), "{}", text);
+            prop_assert_eq!(planned.dump(table), reference.dump(table), "{}", text);
         }
         let journal = "SELECT line FROM journal ORDER BY n";
         prop_assert_eq!(planned.text(journal), reference.text(journal), "{}", text);
@@ -393,31 +475,65 @@ fn alone(batches: Vec<Vec<Spec>>) -> Vec<Vec<Spec>> {
         .collect()
 }
 
+macro_rules! on {
+    ($module:ident, $database:ty) => {
+        mod $module {
+            use super::*;
+
+            proptest! {
+                #![proptest_config(config::<$database>())]
+
+                #[test]
+                fn on_a_plain_table_the_database_does_what_the_memory_store_does(
+                    batches in specs(&[&PLAIN]),
+                ) {
+                    compare_with_memory::<$database>(&batches)?;
+                }
+
+                #[test]
+                fn with_columns_that_are_not_null_planned_is_as_one_by_one(
+                    batches in specs(&[&STRICT, &PLAIN]),
+                ) {
+                    compare::<$database>(&batches, &["strict", "plain"])?;
+                }
+
+                #[test]
+                fn with_a_check_constraint_planned_is_as_one_by_one(
+                    batches in specs(&[&CHECKED]),
+                ) {
+                    compare::<$database>(&batches, &["checked"])?;
+                }
+
+                #[test]
+                fn with_another_unique_column_planned_is_as_one_by_one(
+                    batches in specs(&[&UNIQUE, &PLAIN]),
+                ) {
+                    compare::<$database>(&alone(batches), &["uniq", "plain"])?;
+                }
+
+                #[test]
+                fn with_triggers_planned_is_as_one_by_one(batches in specs(&[&TRIGGERED, &PLAIN])) {
+                    compare::<$database>(&alone(batches), &["triggered", "plain"])?;
+                }
+
+                #[test]
+                fn with_a_foreign_key_planned_is_as_one_by_one(batches in specs(&[&CHILD, &PLAIN])) {
+                    compare::<$database>(&alone(batches), &["child", "plain"])?;
+                }
+            }
+        }
+    };
+}
+on!(on_sqlite, Scratch);
+on!(on_postgres, PostgresScratch);
+
 proptest! {
-    #![proptest_config(config())]
+    #![proptest_config(config::<PostgresScratch>())]
 
     #[test]
-    fn with_columns_that_are_not_null_planned_is_as_one_by_one(batches in specs(&[&STRICT, &PLAIN])) {
-        compare(&batches, &["strict", "plain"])?;
-    }
-
-    #[test]
-    fn with_a_check_constraint_planned_is_as_one_by_one(batches in specs(&[&CHECKED])) {
-        compare(&batches, &["checked"])?;
-    }
-
-    #[test]
-    fn with_another_unique_column_planned_is_as_one_by_one(batches in specs(&[&UNIQUE, &PLAIN])) {
-        compare(&alone(batches), &["uniq", "plain"])?;
-    }
-
-    #[test]
-    fn with_triggers_planned_is_as_one_by_one(batches in specs(&[&TRIGGERED, &PLAIN])) {
-        compare(&alone(batches), &["triggered", "plain"])?;
-    }
-
-    #[test]
-    fn with_a_foreign_key_planned_is_as_one_by_one(batches in specs(&[&CHILD, &PLAIN])) {
-        compare(&alone(batches), &["child", "plain"])?;
+    fn with_a_foreign_key_that_is_checked_at_once_all_is_accepted_that_is_one_by_one(
+        batches in specs(&[&AT_ONCE, &PLAIN]),
+    ) {
+        compare::<PostgresScratch>(&alone(batches), &["at_once", "plain"])?;
     }
 }

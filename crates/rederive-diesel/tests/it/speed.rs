@@ -16,7 +16,7 @@ use rederive_core::{
 };
 use rederive_diesel::{SqliteDatabase, SqliteOptions, Synchronous};
 
-use crate::support::Scratch;
+use crate::support::{Db, PostgresScratch, Scratch};
 
 static ACCOUNTS: Table = Table::new(
     "accounts",
@@ -31,6 +31,9 @@ static ACCOUNTS: Table = Table::new(
 
 const SCHEMA: &str = "CREATE TABLE accounts (id TEXT PRIMARY KEY NOT NULL, owner TEXT NOT NULL,
     balance INTEGER NOT NULL, postings INTEGER NOT NULL) WITHOUT ROWID";
+
+const ON_POSTGRES: &str = "CREATE TABLE accounts (id text PRIMARY KEY, owner text NOT NULL,
+    balance bigint NOT NULL, postings bigint NOT NULL)";
 
 /// The processor time of this thread: other work on the machine does not count.
 fn cpu() -> Duration {
@@ -56,14 +59,14 @@ fn row(number: usize) -> Vec<(usize, Value)> {
 }
 
 /// Commits `total` ops in transactions of `batch`, each op of a partition of its own.
-fn commits(
-    scratch: &Scratch,
+fn commits<D: Db>(
+    scratch: &D,
     total: usize,
     batch: usize,
     record: bool,
     change: impl Fn(usize) -> Change,
 ) -> Duration {
-    let store = scratch.db.store();
+    let store = scratch.store();
     let mut revision = store.open(&Opening::new("speed", 1, CursorKind::Integer)).unwrap().revision;
     let mut writer = store.writer().unwrap();
     let mut spent = Duration::ZERO;
@@ -72,6 +75,8 @@ fn commits(
         let ops: Vec<Op> = (from..from + batch).map(|number| op(number, change(number))).collect();
         let cursor = Cursor::from(revision.number + 1);
         let guard = cursor.clone();
+        // The server's time is not this thread's.
+        let clock = Instant::now();
         let begun = cpu();
         let partitions = ids.iter().zip(&ops).map(|(partition, op)| PartitionWrite {
             partition,
@@ -92,7 +97,7 @@ fn commits(
             skips: Vec::new(),
         };
         writer.commit(&[write]).unwrap();
-        spent += cpu() - begun;
+        spent += if D::IS_POSTGRES { clock.elapsed() } else { cpu() - begun };
         revision = revision.next();
     }
     spent
@@ -101,8 +106,19 @@ fn commits(
 #[test]
 #[ignore = "measures"]
 fn ops() {
-    for (total, batch) in [(200_000, 1000), (200_000, 10_000), (20_000, 100)] {
-        let scratch = Scratch::new(SCHEMA);
+    measure::<Scratch>(SCHEMA, &[(200_000, 1000), (200_000, 10_000), (20_000, 100)]);
+}
+
+#[test]
+#[ignore = "measures"]
+fn ops_on_postgres() {
+    let sizes = [(50_000, 1000), (100_000, 10_000), (5_000, 100), (500, 1)];
+    measure::<PostgresScratch>(ON_POSTGRES, &sizes);
+}
+
+fn measure<D: Db>(schema: &str, sizes: &[(usize, usize)]) {
+    for (total, batch) in sizes.iter().copied() {
+        let scratch = D::new(schema);
         let kinds: [(&str, fn(usize) -> Change); 6] = [
             ("insert", |n| Change::Insert(row(n))),
             ("upsert", |n| Change::Upsert(row(n))),
@@ -116,9 +132,99 @@ fn ops() {
             rate(&format!("{name}, {batch} a transaction"), total, time);
         }
     }
-    let scratch = Scratch::new(SCHEMA);
-    let time = commits(&scratch, 200_000, 1000, true, |n| Change::Upsert(row(n)));
-    rate("upsert and partition row (new), 1000 a transaction", 200_000, time);
+    let scratch = D::new(schema);
+    let total = sizes[0].0;
+    let time = commits(&scratch, total, 1000, true, |n| Change::Upsert(row(n)));
+    rate("upsert and partition row (new), 1000 a transaction", total, time);
+}
+
+/// Other ways to hand many rows to PostgreSQL, each in a transaction of its own.
+#[test]
+#[ignore = "measures"]
+fn ways_on_postgres() {
+    use diesel::sql_types::{Array, BigInt};
+    type Statement = (&'static str, &'static str);
+    const TYPED: &str = "AS v (id text, owner text, balance bigint, postings bigint)";
+    for (total, batch) in [(50_000, 1000), (100_000, 10_000)] {
+        let scratch = PostgresScratch::new(ON_POSTGRES);
+        let upserted = "ON CONFLICT (id) DO UPDATE SET owner = excluded.owner,
+            balance = excluded.balance, postings = excluded.postings";
+        let added = "UPDATE accounts AS t SET balance = t.balance + v.balance FROM";
+        let of: [Statement; 3] = [
+            ("insert", "INSERT INTO accounts SELECT * FROM {rows}"),
+            ("upsert", "INSERT INTO accounts SELECT * FROM {rows} {upserted}"),
+            ("increment", "{added} {rows} WHERE t.id = v.id"),
+        ];
+        for way in ["unnest", "json_to_recordset", "VALUES"] {
+            scratch.execute("DELETE FROM accounts");
+            for (name, text) in of {
+                let mut spent = Duration::ZERO;
+                for from in (0..total).step_by(batch) {
+                    let numbers = from..from + batch;
+                    let ids: Vec<String> = numbers.clone().map(id).collect();
+                    let owners: Vec<String> =
+                        numbers.clone().map(|number| format!("owner {number}")).collect();
+                    let begun = Instant::now();
+                    let rows = match way {
+                        "unnest" => {
+                            "unnest($1, $2, $3, $4) AS v (id, owner, balance, postings)".to_owned()
+                        }
+                        "VALUES" => {
+                            let rows = (0..batch).map(|row| {
+                                let at = row * 4;
+                                format!(
+                                    "(${}::text, ${}::text, ${}::bigint, ${}::bigint)",
+                                    at + 1,
+                                    at + 2,
+                                    at + 3,
+                                    at + 4
+                                )
+                            });
+                            let rows = rows.collect::<Vec<_>>().join(",");
+                            format!("(VALUES {rows}) AS v (id, owner, balance, postings)")
+                        }
+                        way => format!("{way}($1::json) {TYPED}"),
+                    };
+                    let text = text
+                        .replace("{rows}", &rows)
+                        .replace("{upserted}", upserted)
+                        .replace("{added}", added);
+                    let done = scratch.db.write(|conn| match way {
+                        "unnest" => sql_query(&text)
+                            .bind::<Array<Text>, _>(&ids)
+                            .bind::<Array<Text>, _>(&owners)
+                            .bind::<Array<BigInt>, _>(vec![1_i64; batch])
+                            .bind::<Array<BigInt>, _>(vec![0_i64; batch])
+                            .execute(conn),
+                        "VALUES" => {
+                            let mut query = sql_query(&text).into_boxed();
+                            for (id, owner) in ids.iter().zip(&owners) {
+                                query = query
+                                    .bind::<Text, _>(id)
+                                    .bind::<Text, _>(owner)
+                                    .bind::<BigInt, _>(1)
+                                    .bind::<BigInt, _>(0);
+                            }
+                            query.execute(conn)
+                        }
+                        _ => {
+                            let rows = ids.iter().zip(&owners).map(|(id, owner)| {
+                                serde_json::json!({
+                                    "id": id, "owner": owner, "balance": 1, "postings": 0
+                                })
+                            });
+                            let rows = rows.collect::<Vec<_>>();
+                            let json = serde_json::to_string(&rows).unwrap();
+                            sql_query(&text).bind::<Text, _>(json).execute(conn)
+                        }
+                    });
+                    assert_eq!(done.unwrap(), batch);
+                    spent += begun.elapsed();
+                }
+                rate(&format!("{way}: {name}, {batch} a transaction"), total, spent);
+            }
+        }
+    }
 }
 
 #[test]

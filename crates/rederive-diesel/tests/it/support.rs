@@ -1,16 +1,20 @@
 //! What several tests need: a temporary database, and commits without ceremony.
 
 use diesel::{
-    Connection, PgConnection, QueryableByName, RunQueryDsl, connection::SimpleConnection, sql_query,
+    PgConnection, QueryResult, QueryableByName, RunQueryDsl, SqliteConnection,
+    connection::{AnsiTransactionManager, SimpleConnection, TransactionManager},
+    sql_query,
 };
 use rederive_core::{
-    CommitError, Cursor, CursorKind, Halt, Op, Opening, PartitionId, PartitionWrite, ReducerWrite,
-    Revision, Store, Writer,
+    CommitError, Cursor, CursorKind, Halt, Op, Opening, Ops, PartitionId, PartitionWrite, Recorded,
+    Reducer, ReducerWrite, Revision, Store, Writer,
 };
 use rederive_diesel::{
-    PostgresDatabase, PostgresOptions, SqliteDatabase, SqliteOptions, Synchronous,
+    PostgresStore, SqlExplanation, SqliteDatabase, SqliteOptions, SqliteStore, Synchronous,
 };
 use tempfile::TempDir;
+
+pub(crate) use crate::postgres::scratch::Scratch as PostgresScratch;
 
 /// A database in a directory of its own.
 pub(crate) struct Scratch {
@@ -50,39 +54,129 @@ impl Scratch {
 
     /// The single text column of a query.
     pub(crate) fn text(&self, sql: &str) -> Vec<String> {
-        #[derive(QueryableByName)]
-        struct Line {
-            #[diesel(sql_type = diesel::sql_types::Text)]
-            line: String,
+        Db::text(self, sql)
+    }
+}
+
+/// A database of a test's own, of either kind.
+pub(crate) trait Db: Sized + 'static {
+    type Store: Store + Send + Sync;
+    type Conn: 'static;
+
+    const IS_POSTGRES: bool;
+
+    /// A database with these tables.
+    fn new(set_up: &str) -> Self;
+    fn store(&self) -> Self::Store;
+    fn execute(&self, sql: &str);
+    /// The single text column of a query.
+    fn text(&self, sql: &str) -> Vec<String>;
+    /// Explains what the store would do.
+    fn explain<R: Reducer>(&self, reducer: &R, events: &[Recorded<R::Event>]) -> SqlExplanation;
+    /// A closure as an op.
+    fn run(
+        ops: &mut Ops,
+        name: &str,
+        work: impl Fn(&mut Self::Conn) -> QueryResult<()> + Send + Sync + 'static,
+    );
+    /// Begins a transaction within the one that is open, and leaves it open.
+    fn begin(conn: &mut Self::Conn) -> QueryResult<()>;
+    /// Drops all handles and opens the database again.
+    fn reopened(self) -> Self;
+    /// Executes SQL on the connection.
+    fn batch(conn: &mut Self::Conn, sql: &str) -> QueryResult<()>;
+}
+
+#[derive(QueryableByName)]
+struct Line {
+    #[diesel(sql_type = diesel::sql_types::Text)]
+    line: String,
+}
+
+macro_rules! db {
+    ($scratch:ident, $store:ty, $conn:ty, $ops:path, $is_postgres:literal) => {
+        impl Db for $scratch {
+            type Store = $store;
+            type Conn = $conn;
+
+            const IS_POSTGRES: bool = $is_postgres;
+
+            fn new(set_up: &str) -> Self {
+                $scratch::new(set_up)
+            }
+
+            fn store(&self) -> $store {
+                self.db.store()
+            }
+
+            fn execute(&self, sql: &str) {
+                self.db.write(|conn| conn.batch_execute(sql)).unwrap();
+            }
+
+            fn text(&self, sql: &str) -> Vec<String> {
+                let sql =
+                    format!("SELECT coalesce(line, 'NULL') AS line FROM ({sql}) AS all_lines");
+                let lines: Vec<Line> = self.db.read(|conn| sql_query(sql).load(conn)).unwrap();
+                lines.into_iter().map(|line| line.line).collect()
+            }
+
+            fn explain<R: Reducer>(
+                &self,
+                reducer: &R,
+                events: &[Recorded<R::Event>],
+            ) -> SqlExplanation {
+                self.db.store().explain(reducer, events).unwrap()
+            }
+
+            fn run(
+                ops: &mut Ops,
+                name: &str,
+                work: impl Fn(&mut $conn) -> QueryResult<()> + Send + Sync + 'static,
+            ) {
+                use $ops as OpsOfDatabase;
+                OpsOfDatabase::run(ops, name, work).unwrap();
+            }
+
+            fn begin(conn: &mut $conn) -> QueryResult<()> {
+                AnsiTransactionManager::begin_transaction(conn)
+            }
+
+            fn reopened(self) -> Self {
+                $scratch::reopened(self)
+            }
+
+            fn batch(conn: &mut $conn, sql: &str) -> QueryResult<()> {
+                conn.batch_execute(sql)
+            }
         }
-        let sql = format!("SELECT coalesce(line, 'NULL') AS line FROM ({sql})");
-        let lines: Vec<Line> = self.db.read(|conn| sql_query(sql).load(conn)).unwrap();
-        lines.into_iter().map(|line| line.line).collect()
-    }
+    };
 }
+db!(Scratch, SqliteStore, SqliteConnection, rederive_diesel::SqliteOps, false);
+db!(PostgresScratch, PostgresStore, PgConnection, rederive_diesel::PostgresOps, true);
 
-/// A database of its own on the server that tests share.
-pub(crate) struct PostgresScratch {
-    // Before its database is dropped.
-    pub(crate) db: PostgresDatabase,
-    _database: test_postgres::Database,
+/// Runs each of these functions as a test on both databases.
+macro_rules! on_every_database {
+    ($($name:ident),* $(,)?) => {
+        mod on_sqlite {
+            $(
+                #[test]
+                fn $name() {
+                    super::$name::<crate::support::Scratch>();
+                }
+            )*
+        }
+
+        mod on_postgres {
+            $(
+                #[test]
+                fn $name() {
+                    super::$name::<crate::support::PostgresScratch>();
+                }
+            )*
+        }
+    };
 }
-
-impl PostgresScratch {
-    pub(crate) fn new(set_up: &str) -> Self {
-        Self::with(set_up, PostgresOptions::default())
-    }
-
-    pub(crate) fn with(set_up: &str, options: PostgresOptions) -> Self {
-        let database = test_postgres::Database::create(|url, sql| {
-            let mut conn = PgConnection::establish(url).map_err(|error| error.to_string())?;
-            conn.batch_execute(sql).map_err(|error| error.to_string())
-        });
-        database.execute(&format!("SELECT; {set_up}"));
-        let db = PostgresDatabase::connect_with(database.url(), options).unwrap();
-        Self { db, _database: database }
-    }
-}
+pub(crate) use on_every_database;
 
 /// A reducer "test" that has been taken over, and a writer for it.
 pub(crate) struct Owner {

@@ -8,3 +8,4 @@ mod held_back;
 mod in_doubt;
 mod notifying;
 mod query_log;
+mod store;

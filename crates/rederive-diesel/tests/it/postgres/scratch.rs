@@ -30,6 +30,13 @@ impl Scratch {
         scratch
     }
 
+    /// Drops all handles and connects again.
+    pub(crate) fn reopened(self) -> Self {
+        let Self { db, home } = self;
+        drop(db);
+        Self { db: PostgresDatabase::connect(home.url()).unwrap(), home }
+    }
+
     pub(crate) fn url(&self) -> String {
         self.home.url()
     }
