@@ -37,6 +37,14 @@ fn every_test_that_semantics_names_exists() {
 }
 
 #[test]
+fn every_test_that_the_document_on_postgres_names_exists() {
+    let text = document("postgres.md");
+    let named = named(&text);
+    assert!(!named.is_empty(), "no test is named");
+    check(&named);
+}
+
+#[test]
 fn every_part_test_and_fault_of_the_seed_has_a_test_here_or_a_reason() {
     let text = document("seed-parity.md");
     let is_row = |line: &&str| line.starts_with("| ") && !line.starts_with("| Derive");

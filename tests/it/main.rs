@@ -30,6 +30,8 @@ mod notifying;
 mod observing;
 mod operating;
 mod passivation;
+mod pooling;
+mod postgres_roles;
 mod progress;
 mod postgres;
 mod querying;

@@ -5,6 +5,11 @@
 #[doc = include_str!("../../../docs/guide.md")]
 struct Guide;
 
+/// Compiles the code of the document on PostgreSQL.
+#[cfg(all(doctest, feature = "postgres"))]
+#[doc = include_str!("../../../docs/postgres.md")]
+struct Postgres;
+
 mod builder;
 mod handle;
 mod home;

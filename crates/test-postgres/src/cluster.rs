@@ -6,7 +6,10 @@ use std::{
     process::Stdio,
 };
 
-use crate::{folder::Folder, keeper::Keeper, port::Port, programs::Programs, server::Server};
+use crate::{
+    account::Account, folder::Folder, keeper::Keeper, port::Port, programs::Programs,
+    server::Server,
+};
 
 /// What every cluster runs with, before the settings of a test. It is as careful with what it stores
 /// as a server in production is.
@@ -183,6 +186,11 @@ impl Cluster {
     #[must_use]
     pub fn log(&self) -> String {
         fs::read_to_string(self.folder.log()).unwrap_or_default()
+    }
+
+    /// Who runs the server.
+    pub(crate) fn account(&self) -> Account {
+        self.folder.account()
     }
 
     /// A new folder beside the data that the server may write to.

@@ -3,6 +3,7 @@
 //! - [`Database`] is for a test that shares a server: a database of its own on the one of `cargo xtask`,
 //!   which [`server_url`] names.
 //! - [`Cluster`] is for a test that stops, kills or fills its server: one of its own.
+//! - [`Pgbouncer`] is a pooler before such a cluster.
 //! - [`Proxy`] stands between a test and its server, and cuts connections at the worst moments.
 //!
 //! A cluster lives in a temporary folder and listens on 127.0.0.1 only. It ends with the process that
@@ -16,6 +17,7 @@ mod cluster;
 mod database;
 mod folder;
 mod keeper;
+mod pgbouncer;
 mod port;
 mod programs;
 mod proxy;
@@ -24,6 +26,7 @@ mod signal;
 
 pub use cluster::Cluster;
 pub use database::{Database, Execute};
+pub use pgbouncer::Pgbouncer;
 pub use programs::Programs;
 pub use proxy::{Moment, Proxy, Then};
 

@@ -6,19 +6,21 @@ use diesel::{
     connection::{AnsiTransactionManager, CacheSize, SimpleConnection, TransactionManager},
     pg::PgConnection,
     prelude::*,
-    r2d2::{self, ConnectionManager, CustomizeConnection, NopErrorHandler, Pool, PooledConnection},
+    r2d2::{NopErrorHandler, Pool, PooledConnection},
     result::{DatabaseErrorKind, Error},
 };
 
 use super::{
     PostgresError, PostgresOptions, ddl,
     fault::Fault,
+    pool::Manager,
+    pooler::{self, Between},
     sql::{Bind, Schema, Sql},
     target::Target,
 };
 pub(crate) use crate::failed::Failed;
 
-type Pooled = PooledConnection<ConnectionManager<PgConnection>>;
+type Pooled = PooledConnection<Manager>;
 
 /// All connections of this process to one database.
 #[derive(Debug)]
@@ -32,11 +34,15 @@ pub(crate) struct Connections {
     begin_commit: String,
     /// The same for one that sees one state of the database and cannot write.
     begin_read: String,
-    pool: Pool<ConnectionManager<PgConnection>>,
+    pool: Pool<Manager>,
 }
 
 impl Connections {
-    pub(crate) fn open(target: Target, options: PostgresOptions) -> Result<Self, PostgresError> {
+    pub(crate) fn open(
+        target: Target,
+        mut options: PostgresOptions,
+    ) -> Result<Self, PostgresError> {
+        adapt(&target, &mut options)?;
         let mut conn = connect(&target, &options).map_err(|error| refused(&target, &error))?;
         let named = |error| named(&target, error);
         let (schema, may_choose_language) = set_up(&mut conn, &target, &options)?;
@@ -72,8 +78,7 @@ impl Connections {
             .connection_timeout(options.connect_timeout)
             // What cannot be had is told to whoever waits for it.
             .error_handler(Box::new(NopErrorHandler))
-            .connection_customizer(Box::new(Prepared(options.prepared_statements)))
-            .build_unchecked(ConnectionManager::new(&target.url));
+            .build_unchecked(Manager { target: target.clone(), options: options.clone() });
         let begin_read = format!("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; {begin}");
         let begin_commit = format!("{set_timeouts}; SET CONSTRAINTS ALL DEFERRED");
         Ok(Self { target, options, schema, begin: set_timeouts, begin_commit, begin_read, pool })
@@ -268,11 +273,51 @@ pub(crate) fn connect(
     target: &Target,
     options: &PostgresOptions,
 ) -> Result<PgConnection, ConnectionError> {
-    let mut conn = PgConnection::establish(&target.url)?;
-    if !options.prepared_statements {
+    let mut conn = connect_to(target)?;
+    if options.prepared_statements == Some(false) {
         conn.set_prepared_statement_cache_size(CacheSize::Disabled);
     }
     Ok(conn)
+}
+
+/// Connects, once more where a pooler gave the parts of Diesel's first statements to several
+/// connections of the server.
+pub(crate) fn connect_to(target: &Target) -> Result<PgConnection, ConnectionError> {
+    let mut tries = 1;
+    loop {
+        match PgConnection::establish(&target.url) {
+            Err(ConnectionError::CouldntSetupConfiguration(error))
+                if Fault::of(&error) == Fault::Connection && tries < 10 => {}
+            done => return done,
+        }
+        tries += 1;
+    }
+}
+
+/// Leaves out what a pooler does not carry.
+fn adapt(target: &Target, options: &mut PostgresOptions) -> Result<(), PostgresError> {
+    if options.prepared_statements.is_some() && options.notifications.is_some() {
+        return Ok(());
+    }
+    match pooler::look(target) {
+        Ok(Between::Nothing) => return Ok(()),
+        Ok(Between::Pooler) => {}
+        Err(error) => match refused(target, &error) {
+            // It may be the setting that is not let in: then a connection without it is.
+            denied @ PostgresError::Denied { .. } => {
+                connect_to(target).map_err(|_| denied)?;
+            }
+            other => return Err(other),
+        },
+    }
+    log::info!(
+        "{}: a pooler is in between, so statements are not kept prepared and appends of other \
+         processes are found by polling, unless the options say otherwise",
+        target.name
+    );
+    options.prepared_statements.get_or_insert(false);
+    options.notifications.get_or_insert(false);
+    Ok(())
 }
 
 /// Looks at the server: the schema to use, and whether we may choose the language of its messages.
@@ -281,6 +326,26 @@ fn set_up(
     target: &Target,
     options: &PostgresOptions,
 ) -> Result<(Schema, bool), PostgresError> {
+    let (schema, language) = conn.transaction(|conn| look_around(conn, target, options))?;
+    let may_choose = conn.batch_execute("SET lc_messages = 'C'; RESET lc_messages").is_ok();
+    let is_english = ["C", "POSIX", "en"].iter().any(|english| language.starts_with(english));
+    if !may_choose && !is_english {
+        let database = &target.name;
+        log::warn!(
+            "{database}: the server speaks {language}, and its user may not change that for \
+             itself: errors that would pass by themselves may be taken for lasting ones; set \
+             lc_messages to 'C' for the user (ALTER ROLE … SET lc_messages = 'C')"
+        );
+    }
+    Ok((schema, may_choose && !is_english))
+}
+
+/// The schema to use, and the language of the server's messages.
+fn look_around(
+    conn: &mut PgConnection,
+    target: &Target,
+    options: &PostgresOptions,
+) -> Result<(Schema, String), PostgresError> {
     let named = |error| named(target, error);
     let text = "SELECT pg_catalog.current_setting('server_version'),
         pg_catalog.current_setting('server_version_num')::int8,
@@ -297,8 +362,8 @@ fn set_up(
     let language = row.text().map_err(named)?;
     let schema = row.nullable_text().map_err(named)?;
     let Some(schema) = schema else {
-        let problem = "no schema of the search_path exists: create one, or name one by \
-                       `PostgresOptions::schema`";
+        let problem = "no schema of the search_path exists that this user may use: create one, \
+                       grant USAGE on it, or name another by `PostgresOptions::schema`";
         return Err(PostgresError::Schema {
             database,
             schema: String::new(),
@@ -316,16 +381,7 @@ fn set_up(
         let problem = "it does not exist: create it (CREATE SCHEMA)".to_owned();
         return Err(PostgresError::Schema { database, schema, problem });
     }
-    let may_choose = conn.batch_execute("SET lc_messages = 'C'; RESET lc_messages").is_ok();
-    let is_english = ["C", "POSIX", "en"].iter().any(|english| language.starts_with(english));
-    if !may_choose && !is_english {
-        log::warn!(
-            "{database}: the server speaks {language}, and its user may not change that for \
-             itself: errors that would pass by themselves may be taken for lasting ones; set \
-             lc_messages to 'C' for the user (ALTER ROLE … SET lc_messages = 'C')"
-        );
-    }
-    Ok((Schema::new(schema), may_choose && !is_english))
+    Ok((Schema::new(schema), language))
 }
 
 /// Why the tables of Rederive could not be created.
@@ -392,16 +448,4 @@ pub(crate) fn text_of(error: &Error) -> String {
 
 fn one_line(text: &str) -> String {
     text.split_whitespace().collect::<Vec<_>>().join(" ")
-}
-
-#[derive(Debug)]
-struct Prepared(bool);
-
-impl CustomizeConnection<PgConnection, r2d2::Error> for Prepared {
-    fn on_acquire(&self, conn: &mut PgConnection) -> Result<(), r2d2::Error> {
-        if !self.0 {
-            conn.set_prepared_statement_cache_size(CacheSize::Disabled);
-        }
-        Ok(())
-    }
 }

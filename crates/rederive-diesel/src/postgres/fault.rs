@@ -71,7 +71,15 @@ const TEXTS: [(Fault, &[&str]); 3] = [
             "cached plan must not change result type",
             // A pooler between us and the server has changed servers.
             "prepared statement ",
+            "unnamed prepared statement does not exist",
             "bind message supplies ",
+            // What pgbouncer says when it or the server goes.
+            "server conn crashed?",
+            "server login failed",
+            "server_login_retry",
+            "pgbouncer ",
+            "query_wait_timeout",
+            "the pooler ",
         ],
     ),
 ];

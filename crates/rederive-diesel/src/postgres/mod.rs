@@ -9,6 +9,8 @@ mod text;
 mod sql;
 mod ddl;
 mod connections;
+mod pool;
+mod pooler;
 mod database;
 mod custom;
 mod ids;

@@ -28,9 +28,9 @@ pub struct PostgresOptions {
     pub(crate) statement_timeout: Duration,
     pub(crate) lock_timeout: Duration,
     pub(crate) idle_timeout: Duration,
-    pub(crate) prepared_statements: bool,
+    pub(crate) prepared_statements: Option<bool>,
     pub(crate) append_queue: usize,
-    pub(crate) notifications: bool,
+    pub(crate) notifications: Option<bool>,
     pub(crate) notification_interval: Duration,
     pub(crate) held_back_after: Duration,
 }
@@ -45,9 +45,9 @@ impl Default for PostgresOptions {
             statement_timeout: Duration::from_secs(60),
             lock_timeout: Duration::from_secs(10),
             idle_timeout: Duration::from_secs(60),
-            prepared_statements: true,
+            prepared_statements: None,
             append_queue: 1024,
-            notifications: true,
+            notifications: None,
             notification_interval: Duration::from_millis(20),
             held_back_after: Duration::from_secs(1),
         }
@@ -104,10 +104,11 @@ impl PostgresOptions {
         self
     }
 
-    /// Whether statements are prepared once and kept on the server; `true` by default. Turn it off
-    /// behind a pooler that gives each transaction another server connection.
+    /// Whether statements are prepared once and kept on the server. By default they are, unless a
+    /// pooler (pgbouncer) is found between this program and the server: one that gives each transaction
+    /// another connection of the server loses them. Say `true` for one that is known not to.
     pub fn prepared_statements(mut self, prepared: bool) -> Self {
-        self.prepared_statements = prepared;
+        self.prepared_statements = Some(prepared);
         self
     }
 
@@ -119,14 +120,17 @@ impl PostgresOptions {
     }
 
     /// Whether appends are announced to other processes (`NOTIFY`) and heard of from them (`LISTEN`),
-    /// by a connection of its own; `true` by default. Turn it off behind a pooler that gives each
-    /// transaction another server connection: nothing would be heard there. Followers poll as well, so
-    /// nothing is missed without it.
+    /// by a connection of its own. By default they are, unless a pooler (pgbouncer) is found between this
+    /// program and the server: through one that gives each transaction another connection of the
+    /// server, nothing would be heard. Followers poll as well, so nothing is missed without it.
+    ///
+    /// Whether there is a pooler is looked for at the start, by one more connection; not where both
+    /// this and [`prepared_statements`](Self::prepared_statements) are given.
     ///
     /// The channel is `rederive_events.` with the name of the schema; there is nothing in a
     /// notification but that it happened.
     pub fn notifications(mut self, notifications: bool) -> Self {
-        self.notifications = notifications;
+        self.notifications = Some(notifications);
         self
     }
 

@@ -53,6 +53,15 @@ impl Target {
         Ok(Self { url, name })
     }
 
+    /// The same, but with a setting that only arrives where nothing stands between.
+    pub(crate) fn probing(&self) -> Self {
+        let url = match self.url.contains("://") {
+            true => format!("{}&options=-c%20rederive.direct%3Don", self.url),
+            false => format!("{} options='-c rederive.direct=on'", self.url),
+        };
+        Self { url, name: self.name.clone() }
+    }
+
     fn of_settings(given: &str, options: &PostgresOptions) -> Self {
         let mut url = given.to_owned();
         for (setting, value) in settings(options) {

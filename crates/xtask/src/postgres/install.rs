@@ -1,4 +1,4 @@
-//! Installs Debian's package of PostgreSQL, for a container in which a run is root.
+//! Installs Debian's packages of PostgreSQL and pgbouncer, for a container in which a run is root.
 
 use std::fs;
 use std::path::Path;
@@ -34,6 +34,25 @@ pub(crate) fn run() -> Result<(), String> {
     // As it was: the user's next cluster is none of our business.
     write(&before)?;
     installed
+}
+
+/// Installs Debian's package of pgbouncer, without starting it: the tests start their own.
+pub(crate) fn pgbouncer() -> Result<(), String> {
+    println!("(pgbouncer is not installed: installing Debian's package)");
+    let is_systemd = Path::new("/run/systemd/system").is_dir();
+    let systemctl = |what: &str| match is_systemd {
+        true => run_command(Command::new("systemctl").args([what, "pgbouncer.service"])),
+        false => Ok(()),
+    };
+    // Otherwise the package starts a service of the system.
+    systemctl("mask")?;
+    let installed = install("pgbouncer").or_else(|_| {
+        run_command(apt().arg("update"))?;
+        install("pgbouncer")
+    });
+    systemctl("unmask")?;
+    installed?;
+    systemctl("disable")
 }
 
 fn install(package: &str) -> Result<(), String> {

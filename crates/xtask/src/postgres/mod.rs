@@ -5,7 +5,7 @@ mod install;
 use std::env;
 use std::process::Command;
 
-use test_postgres::{Cluster, Programs, URL_VARIABLE};
+use test_postgres::{Cluster, Pgbouncer, Programs, URL_VARIABLE};
 
 use crate::workspace::run;
 
@@ -37,9 +37,15 @@ impl Postgres {
     }
 }
 
-/// The step that says which server the tests will use.
+/// The step that says which server the tests will use, and sees to it that there is a pgbouncer.
 pub(crate) fn check(postgres: &mut Postgres) -> Result<(), String> {
     let url = postgres.url()?;
+    if let Err(missing) = Pgbouncer::find() {
+        if !install::is_possible() {
+            return Err(missing);
+        }
+        install::pgbouncer().map_err(|why| format!("{missing}\n(installing it failed: {why})"))?;
+    }
     match &postgres.cluster {
         Some(cluster) => {
             let folder = cluster.programs().folder().display();

@@ -53,7 +53,7 @@ impl Listener {
     }
 
     fn tell(&self, announce: bool) {
-        if !self.connections.options.notifications {
+        if self.connections.options.notifications == Some(false) {
             return;
         }
         let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
