@@ -60,7 +60,7 @@ const TEXTS: [(Fault, &[&str]); 3] = [
     (
         Fault::Connection,
         &[
-            "terminating connection due to ",
+            "terminating connection ",
             "server closed the connection unexpectedly",
             "connection to server ",
             "could not receive data from server",
@@ -133,6 +133,7 @@ mod tests {
             (Fault::Machine, "the database system is starting up"),
             (Fault::Machine, "could not extend file \"base/1/2\": No space left on device"),
             (Fault::Connection, "terminating connection due to administrator command"),
+            (Fault::Connection, "terminating connection because of crash of another server process"),
             (Fault::Connection, "cached plan must not change result type"),
         ] {
             assert_eq!(fault(Kind::Unknown, text), fault_of, "{text}");
