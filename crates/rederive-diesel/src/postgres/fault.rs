@@ -133,7 +133,10 @@ mod tests {
             (Fault::Machine, "the database system is starting up"),
             (Fault::Machine, "could not extend file \"base/1/2\": No space left on device"),
             (Fault::Connection, "terminating connection due to administrator command"),
-            (Fault::Connection, "terminating connection because of crash of another server process"),
+            (
+                Fault::Connection,
+                "terminating connection because of crash of another server process",
+            ),
             (Fault::Connection, "cached plan must not change result type"),
         ] {
             assert_eq!(fault(Kind::Unknown, text), fault_of, "{text}");
