@@ -22,6 +22,8 @@ use crate::plan::{Facts, Policy, TableFacts, Takes};
 pub(crate) struct Catalog {
     version: i64,
     tables: HashMap<&'static str, (&'static Table, TableFacts)>,
+    /// Whether any table of the user's has a foreign key.
+    pub(crate) foreign_keys: bool,
 }
 
 /// Reads facts that are not known yet through a connection.
@@ -36,7 +38,9 @@ impl Catalog {
     pub(crate) fn refresh(&mut self, conn: &mut SqliteConnection) -> QueryResult<()> {
         let version = SchemaVersion.get_result::<i64>(conn)?;
         if self.version != version {
-            *self = Self { version, tables: HashMap::new() };
+            let found = sql_query(FOREIGN_KEYS).get_result::<ForeignKeys>(conn)?;
+            let foreign_keys = found.foreign_keys != 0;
+            *self = Self { version, tables: HashMap::new(), foreign_keys };
         }
         Ok(())
     }
@@ -72,6 +76,17 @@ struct Column {
     #[diesel(sql_type = BigInt)]
     generated: i64,
 }
+
+#[derive(QueryableByName)]
+struct ForeignKeys {
+    #[diesel(sql_type = BigInt)]
+    foreign_keys: i64,
+}
+
+/// Our own tables are written parents first.
+const FOREIGN_KEYS: &str = "SELECT EXISTS (
+    SELECT 1 FROM sqlite_master AS m, pragma_foreign_key_list(m.name)
+    WHERE m.type = 'table' AND m.name NOT GLOB 'rederive_*') AS foreign_keys";
 
 #[derive(QueryableByName)]
 struct Traits {

@@ -387,6 +387,7 @@ fn apply<'w>(
         }
     }
     catalog.refresh(conn)?;
+    let foreign_keys = catalog.foreign_keys;
     let mut silences = Vec::with_capacity(writes.len());
     for write in writes {
         let emits = write.partitions.iter().any(|partition| has_effects(partition.ops));
@@ -405,8 +406,10 @@ fn apply<'w>(
     }
     let plan = planner.finish();
     // The plan changes tables in another order than the reducers did. The setting ends with the
-    // transaction.
-    conn.batch_execute("PRAGMA defer_foreign_keys = ON")?;
+    // transaction. It makes SQLite prepare every kept statement anew, so it is not made in vain.
+    if foreign_keys {
+        conn.batch_execute("PRAGMA defer_foreign_keys = ON")?;
+    }
     execute::run(conn, &plan)?;
     Ok(plan)
 }

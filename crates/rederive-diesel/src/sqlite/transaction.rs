@@ -1,28 +1,22 @@
 //! Whether the transaction that Diesel believes in is still open.
 
 use diesel::{
-    QueryResult, RunQueryDsl,
-    connection::{AnsiTransactionManager, TransactionManager},
-    deserialize::QueryableByName,
-    sql_query,
-    sql_types::BigInt,
+    QueryResult,
+    connection::{AnsiTransactionManager, SimpleConnection, TransactionManager},
     sqlite::SqliteConnection,
 };
 
-/// Whether exactly one transaction is open, in which `PRAGMA defer_foreign_keys` was switched on.
+/// Whether exactly one transaction is open.
 ///
 /// SQLite ends a transaction by itself on some errors (`ON CONFLICT ROLLBACK`), and Diesel does not
-/// see it; what follows would be committed statement by statement. The setting tells, as it is reset
-/// when a transaction ends.
+/// see it; what follows would be committed statement by statement. Trying to begin another tells:
+/// SQLite refuses that while one is open, and changes nothing.
 pub(crate) fn is_open(conn: &mut SqliteConnection) -> QueryResult<bool> {
-    #[derive(QueryableByName)]
-    struct Setting {
-        #[diesel(sql_type = BigInt)]
-        defer_foreign_keys: i64,
-    }
-
     let status = AnsiTransactionManager::transaction_manager_status_mut(conn);
     let depth = status.transaction_depth()?.map(std::num::NonZeroU32::get);
-    let setting: Setting = sql_query("PRAGMA defer_foreign_keys").get_result(conn)?;
-    Ok(depth == Some(1) && setting.defer_foreign_keys == 1)
+    if conn.batch_execute("BEGIN").is_err() {
+        return Ok(depth == Some(1));
+    }
+    conn.batch_execute("ROLLBACK")?;
+    Ok(false)
 }
