@@ -4,7 +4,7 @@
 use std::{cell::Cell, time::Duration};
 
 use rederive::{
-    Await, Cursor, Handle, Notice, RepairError, Store,
+    Await, Cursor, Handle, Notice, RepairError, Sizes, Store,
     chaos::{Kill, Victim},
 };
 use rederive_testkit::{CommitFault, Gate, Rng, StoreChaos, for_each_seed};
@@ -82,6 +82,9 @@ impl Storm {
             config.batch = rng.range(1..12);
             config.group = rng.range(1..30);
             config.max_active = rng.range(1..8);
+            config.bulk = *rng.pick(&[1, 1, 8, usize::MAX]);
+            let (slice, window) = (rng.range(1..30), rng.range(1..60));
+            config.rebuild = Sizes { slice, window, batch: rng.range(1..20), group: 1000 };
         });
         let likely = *rng.pick(&[0.0, 0.03, 0.12]);
         world.store_faults().chaos(StoreChaos::all(likely), rng.fork());

@@ -3,6 +3,7 @@
 #![allow(clippy::expect_used, clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod blocking;
+mod bulk;
 mod catching_up;
 mod charging;
 mod chaos;

@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use rederive::{Await, Config, Notice};
+use rederive::{Await, Config, Notice, Sizes};
 
 use crate::fixture::{
     World,
@@ -39,7 +39,8 @@ async fn work(world: &World) {
 
 fn sizes(config: &mut Config, size: usize) {
     (config.slice, config.window, config.batch, config.group) = (size, size, size, size);
-    (config.max_active, config.max_halted) = (size, size);
+    (config.max_active, config.max_halted, config.bulk) = (size, size, size);
+    config.rebuild = Sizes { slice: size, window: size, batch: size, group: size };
 }
 
 fn times(config: &mut Config, time: Duration) {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-/// Settings of a supervisor. The defaults suit a service; a rebuild likes larger slices and windows.
+/// Settings of a supervisor. The defaults suit a service, also one that has much to catch up with.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Config {
     /// How many events one read of the log asks for. Default 1000: large enough to share the cost
@@ -17,9 +17,14 @@ pub struct Config {
     /// How many events one transaction takes, about. Default 10,000: it bounds how long a
     /// transaction lasts.
     pub group: usize,
-    /// The four sizes above while a reducer is being rebuilt: larger, as nobody waits for the first
-    /// commit. Default 10,000, 50,000, 10,000 and 20,000.
+    /// The four sizes above while a reducer is being rebuilt or is in [bulk](Self::bulk): larger, as
+    /// nobody waits for the first commit. Default 40,000, 50,000, 10,000 and 100,000: a transaction
+    /// takes all that was read, so that each row is written once for many events.
     pub rebuild: Sizes,
+    /// How many events a read must have found for a reducer to go over to bulk: it takes the sizes of
+    /// a [rebuild](Self::rebuild), and partitions that begin are run without an actor each, until a
+    /// read finds fewer events or it has caught up. Default 1000.
+    pub bulk: usize,
     /// How often observers are told how far a rebuild is, at most. Default 1 s.
     pub progress_interval: Duration,
     /// What becomes of a reducer whose derived state was built by another version. Default
@@ -113,7 +118,8 @@ impl Default for Config {
             window: 10_000,
             batch: 1000,
             group: 10_000,
-            rebuild: Sizes { slice: 10_000, window: 50_000, batch: 10_000, group: 20_000 },
+            rebuild: Sizes { slice: 40_000, window: 50_000, batch: 10_000, group: 100_000 },
+            bulk: 1000,
             progress_interval: Duration::from_secs(1),
             on_version_change: OnVersionChange::default(),
             idle_timeout: Duration::from_secs(30),

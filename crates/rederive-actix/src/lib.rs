@@ -55,6 +55,7 @@ mod stand_by;
 mod event_log;
 mod dispatcher;
 mod partition_dispatcher;
+mod partition_work;
 mod persistence;
 mod waiter;
 mod awaiting;

@@ -142,9 +142,6 @@ pub(crate) struct Load {
 /// persistence → dispatcher: the rows, in the order asked for.
 pub(crate) struct Loaded(pub(crate) Result<Vec<Option<Vec<Value>>>, StoreError>);
 
-/// dispatcher → partition dispatcher: the row that you want, if there is one.
-pub(crate) struct StateLoaded(pub(crate) Option<Vec<Value>>);
-
 /// dispatcher → event log: how much comes after a low watermark? For a status: the answer is wanted
 /// only as long as somebody waits for it, and not at all when the log cannot be read.
 pub(crate) struct Survey {
@@ -154,13 +151,22 @@ pub(crate) struct Survey {
     pub(crate) reply: oneshot::Sender<Surveyed>,
 }
 
-/// dispatcher → partition dispatcher: events to reduce.
-pub(crate) struct Deliver<E>(pub(crate) Delivery<E>);
-
-/// dispatcher → partition dispatcher: tell this waiter when you have passed the cursor.
-pub(crate) struct Wait {
-    pub(crate) cursor: Cursor,
-    pub(crate) waiter: Waiter,
+/// dispatcher → partition dispatcher: whatever a partition is told.
+pub(crate) enum ToPartition<E> {
+    /// Events to reduce.
+    Deliver(Delivery<E>),
+    /// The row that you want, if there is one.
+    StateLoaded(Option<Vec<Value>>),
+    /// What became of your commit.
+    Answer(Result<(), Rejection>),
+    /// Tell this waiter when you have passed the cursor.
+    Wait { cursor: Cursor, waiter: Waiter },
+    /// You have all that was held; be halted no more.
+    Recover,
+    /// Delete what is stored of you, and halt.
+    Reset,
+    /// The pause of this number is over (also from the partition dispatcher to itself).
+    Resume(u64),
 }
 
 /// partition dispatcher → dispatcher: what its events were reduced to.
@@ -188,15 +194,6 @@ pub(crate) struct Commit {
 
 /// persistence → dispatcher. `None` when it was given up because we are stopping.
 pub(crate) struct Committed(pub(crate) Option<Settled>);
-
-/// dispatcher → partition dispatcher: what became of its commit.
-pub(crate) struct Answer(pub(crate) Result<(), Rejection>);
-
-/// dispatcher → partition dispatcher: you have all that was held; be halted no more.
-pub(crate) struct Recover;
-
-/// dispatcher → partition dispatcher: delete what is stored of you, and halt.
-pub(crate) struct Reset;
 
 /// dispatcher → partition dispatcher: nothing is in flight; stop.
 pub(crate) struct Passivate;
@@ -319,6 +316,6 @@ pub(crate) struct Abort;
 messages! {
     Open; OpenDone; LeaseLost; Seen; Release; Follow; Woken; NewEvents; Fetch<E>; Fetched<E>; Find<E>; Found<E>; Head; HeadIs; Survey;
     Measure; Measured; StopRebuild;
-    Load; Loaded; StateLoaded; Deliver<E>; Wait; Reduced; Retrying; Ask; SkipsFound; SetPaused; PauseNoted; Commit; Committed; Answer; Recover; Reset; Passivate; PartitionEnded; ActorEnded;
+    Load; Loaded; ToPartition<E>; Reduced; Retrying; Ask; SkipsFound; SetPaused; PauseNoted; Commit; Committed; Passivate; PartitionEnded; ActorEnded;
     WaitFor; RepairPartition; RebuildPartition; Hurry; Stop; ActorStopped; Abort; WakeCourier; CourierDone;
 }

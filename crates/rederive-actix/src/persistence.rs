@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use actix::{Actor, ActorContext, AsyncContext, Context, Handler, Recipient, Running, SpawnHandle};
-use rederive_core::{Group, Notice, Progress, Settlement, Store, StoreError, Writer};
+use rederive_core::{Group, Notice, Progress, Settled, Settlement, Store, StoreError, Writer};
 
 use crate::{
     config::Config,
@@ -53,8 +53,8 @@ struct Waiting {
 
 /// worker → persistence: the settlement came so far.
 struct Ran {
-    settlement: Settlement,
-    progress: Progress,
+    /// To go on with, or what became of each group.
+    came: Result<Vec<Settled>, (Settlement, String)>,
 }
 
 impl actix::Message for Ran {
@@ -126,7 +126,12 @@ impl Persistence {
             if matches!(progress, Progress::Retry { broken: true, .. }) {
                 *writer = None;
             }
-            me.do_send(Ran { settlement, progress });
+            // What was committed is freed on this thread.
+            let came = match progress {
+                Progress::Finished => Ok(settlement.into_settled()),
+                Progress::Retry { error, .. } => Err((settlement, error)),
+            };
+            me.do_send(Ran { came });
         });
     }
 
@@ -287,22 +292,22 @@ impl Handler<Commit> for Persistence {
 impl Handler<Ran> for Persistence {
     type Result = ();
 
-    fn handle(&mut self, Ran { settlement, progress }: Ran, ctx: &mut Context<Self>) {
-        match progress {
-            Progress::Finished => {
+    fn handle(&mut self, Ran { came }: Ran, ctx: &mut Context<Self>) {
+        match came {
+            Ok(settled) => {
                 if self.attempts > 0 {
                     self.observers.tell(&Notice::CommitResumed { attempts: self.attempts });
                     self.attempts = 0;
                     self.health.set(None);
                 }
-                for (settled, reply) in settlement.into_settled().into_iter().zip(&self.settling) {
+                for (settled, reply) in settled.into_iter().zip(&self.settling) {
                     reply.do_send(Committed(Some(settled)));
                 }
                 self.settling.clear();
                 self.go_on(ctx);
             }
-            Progress::Retry { .. } if self.hurrying => self.give_up(ctx),
-            Progress::Retry { error, .. } => {
+            Err(_) if self.hurrying => self.give_up(ctx),
+            Err((settlement, error)) => {
                 self.attempts += 1;
                 let delay = self.config.backoff(self.attempts);
                 self.health.delayed(self.attempts, &error);

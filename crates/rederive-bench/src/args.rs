@@ -6,9 +6,10 @@ use std::{ffi::OsString, path::PathBuf};
 pub(crate) const HELP: &str = "\
 Measures Rederive beside the best hand-written code for the same job.
 
-Usage: rederive-bench [--quick] [--json FILE] [--svg FILE] [--store sqlite|memory] [NAME...]
+Usage: rederive-bench [--quick|--smoke] [--json FILE] [--svg FILE] [--store sqlite|memory] [NAME...]
 
   --quick          smaller numbers and fewer rounds: under two minutes, for a first look
+  --smoke          tiny numbers, once each: whether it works, not how fast
   --json FILE      also write the results as JSON
   --svg FILE       also draw how the cost grows, if that is measured
   --store STORE    sqlite (if not given) or memory
@@ -34,6 +35,25 @@ impl Store {
     }
 }
 
+/// How much is done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Scale {
+    Full,
+    Quick,
+    Smoke,
+}
+
+impl Scale {
+    /// What belongs to it.
+    pub(crate) fn of<T>(self, full: T, quick: T, smoke: T) -> T {
+        match self {
+            Scale::Full => full,
+            Scale::Quick => quick,
+            Scale::Smoke => smoke,
+        }
+    }
+}
+
 /// What is to be done.
 #[derive(Debug)]
 pub(crate) enum Request {
@@ -45,7 +65,7 @@ pub(crate) enum Request {
 
 #[derive(Debug)]
 pub(crate) struct Args {
-    pub(crate) quick: bool,
+    pub(crate) scale: Scale,
     pub(crate) json: Option<PathBuf>,
     pub(crate) svg: Option<PathBuf>,
     pub(crate) store: Store,
@@ -65,12 +85,13 @@ pub(crate) fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Request,
 
     let mut parser = lexopt::Parser::from_args(args);
     let mut args =
-        Args { quick: false, json: None, svg: None, store: Store::Sqlite, names: Vec::new() };
+        Args { scale: Scale::Full, json: None, svg: None, store: Store::Sqlite, names: Vec::new() };
     while let Some(argument) = parser.next()? {
         match argument {
             Short('h') | Long("help") => return Ok(Request::Help),
             Long("job") => return Ok(Request::Job(parser.value()?.string()?)),
-            Long("quick") => args.quick = true,
+            Long("quick") => args.scale = Scale::Quick,
+            Long("smoke") => args.scale = Scale::Smoke,
             Long("json") => args.json = Some(parser.value()?.into()),
             Long("svg") => args.svg = Some(parser.value()?.into()),
             Long("store") => {

@@ -2,7 +2,7 @@
 
 use crate::{
     Failure,
-    args::Store,
+    args::{Scale, Store},
     fixture::Fixtures,
     job::Work,
     measure::{Better, Floor, Measure, Start},
@@ -29,9 +29,9 @@ pub(crate) struct Series {
 }
 
 /// Rebuilds over both ranges.
-pub(crate) fn measure(quick: bool, fixtures: &mut Fixtures) -> Result<[Series; 2], Failure> {
+pub(crate) fn measure(scale: Scale, fixtures: &mut Fixtures) -> Result<[Series; 2], Failure> {
     let (most_n, fixed_n, most_p, rounds) =
-        if quick { (6, 100_000, 5, 1) } else { (7, 1_000_000, 6, 3) };
+        scale.of((7, 1_000_000, 6, 3), (6, 100_000, 5, 1), (4, 1000, 2, 1));
     let fixed_p = 1000;
     let mut n = Series { name: "growth-n", variable: "N", fixed: fixed_p, points: Vec::new() };
     for exponent in 4..=most_n {

@@ -34,6 +34,12 @@ pub(crate) enum Work {
         reducers: usize,
         stay: bool,
     },
+    /// The same by a fold.
+    RebuildFolded,
+    FloorFolded {
+        how: How,
+        size: i64,
+    },
     /// The same by Diesel's own statements.
     RebuildByStatement,
     /// So many tables are built by hand, one after the other, in transactions of so many events;
@@ -97,6 +103,10 @@ impl Job {
         let figure = match *work {
             Work::Rebuild { reducers, stay } => {
                 self.rate(|| ours::rebuild::rebuild(file, reducers, stay))?
+            }
+            Work::RebuildFolded => self.rate(|| ours::rebuild::folded(file))?,
+            Work::FloorFolded { how, size } => {
+                self.rate(|| floor::fold::rebuild(file, TABLES[0], how, size))?
             }
             Work::RebuildByStatement => self.rate(|| ours::rebuild::by_statement(file))?,
             Work::FloorRebuild { tables, how, size, ahead } => self.rate(|| {
@@ -170,15 +180,10 @@ impl fmt::Display for Work {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Work::FloorRebuild { how, size, ahead, .. } => {
-                let how = match how {
-                    How::Json => "one statement over JSON".to_owned(),
-                    How::Values(1) => "a kept statement per row".to_owned(),
-                    How::Values(rows) => format!("kept statements over {rows} rows"),
-                    How::Statements => "a Diesel statement per event".to_owned(),
-                };
                 let threads = if *ahead { ", reading ahead" } else { "" };
                 write!(f, "{how}, transactions of {size}{threads}")
             }
+            Work::FloorFolded { how, size } => write!(f, "{how}, transactions of {size}"),
             Work::FloorGroup { split: true } => f.write_str("two transactions per group"),
             Work::FloorGroup { split: false } => f.write_str("one transaction per group"),
             other => write!(f, "{other:?}"),

@@ -49,7 +49,7 @@ fn run(args: &Args) -> Result<(), Failure> {
     println!("{}\n\n{}", settings(args), report::HEADING);
     let mut fixtures = Fixtures::new()?;
     let mut entries = Vec::new();
-    for measure in measure::all(args.store, args.quick) {
+    for measure in measure::all(args.store, args.scale) {
         if args.wants(measure.name) {
             let outcome = run::run(&measure, &mut fixtures)?;
             println!("{}", report::line(&measure, &outcome));
@@ -58,7 +58,7 @@ fn run(args: &Args) -> Result<(), Failure> {
     }
     fixtures.clear()?;
     if args.store == Store::Sqlite && args.wants(growth::NAME) {
-        let series = growth::measure(args.quick, &mut fixtures)?;
+        let series = growth::measure(args.scale, &mut fixtures)?;
         println!("\n{}", growth::table(&series));
         entries.extend(series.iter().map(growth::Series::entry));
         if let Some(file) = &args.svg {
@@ -73,12 +73,12 @@ fn run(args: &Args) -> Result<(), Failure> {
 
 fn settings(args: &Args) -> String {
     let cores = std::thread::available_parallelism().map_or(0, usize::from);
-    let rebuild = ours::rebuild::config(false);
+    let rebuild = ours::rebuild::config(false).rebuild;
     format!(
         "store {}, {} on {} with {cores} cores, SQLite {} (WAL, synchronous FULL), files in {}\n\
-         rebuilds: slice {}, window {}, group {}, batch {}; otherwise the default settings",
+         default settings, bulk: slice {}, window {}, group {}, batch {}",
         args.store.name(),
-        if args.quick { "quick" } else { "full" },
+        args.scale.of("full", "quick", "smoke"),
         env::consts::OS,
         floor::sqlite_version(),
         env::temp_dir().display(),

@@ -1,6 +1,10 @@
 //! [`Measure`]: what is measured, beside what, and how far it should come.
 
-use crate::{args::Store, floor::apply::How, job::Work};
+use crate::{
+    args::{Scale, Store},
+    floor::apply::How,
+    job::Work,
+};
 
 /// One line of the results.
 #[derive(Debug)]
@@ -63,10 +67,10 @@ impl Measure {
 }
 
 /// All measures of a store but how the cost grows.
-pub(crate) fn all(store: Store, quick: bool) -> Vec<Measure> {
+pub(crate) fn all(store: Store, scale: Scale) -> Vec<Measure> {
     match store {
-        Store::Sqlite => sqlite(quick),
-        Store::Memory => memory(quick),
+        Store::Sqlite => sqlite(scale),
+        Store::Memory => memory(scale),
     }
 }
 
@@ -87,8 +91,8 @@ fn rebuild(name: &'static str, n: u64, p: u64, ours: Work, floor: Vec<Work>) -> 
     }
 }
 
-fn sqlite(quick: bool) -> Vec<Measure> {
-    let (n, p, pairs) = if quick { (100_000, 1000, 3) } else { (1_000_000, 10_000, 5) };
+fn sqlite(scale: Scale) -> Vec<Measure> {
+    let (n, p, pairs) = scale.of((1_000_000, 10_000, 5), (100_000, 1000, 3), (3000, 100, 1));
     let set_based = |tables| {
         let floor = |how, size, ahead| Work::FloorRebuild { tables, how, size, ahead };
         vec![
@@ -96,17 +100,30 @@ fn sqlite(quick: bool) -> Vec<Measure> {
             floor(How::Json, 10_000, false),
             floor(How::Json, 10_000, true),
             floor(How::Values(1), 10_000, true),
+            floor(How::Values(64), 10_000, true),
         ]
     };
+    let floor = |how, size| Work::FloorFolded { how, size };
+    let folded = vec![
+        floor(How::Values(64), 1000),
+        floor(How::Values(64), 10_000),
+        floor(How::Json, 10_000),
+    ];
     let by_statement =
         |size, ahead| Work::FloorRebuild { tables: 1, how: How::Statements, size, ahead };
-    let by_statement = vec![by_statement(10_000, false), by_statement(10_000, true)];
+    let by_statement =
+        vec![by_statement(1000, true), by_statement(10_000, false), by_statement(10_000, true)];
     let ours = |reducers| Work::Rebuild { reducers, stay: false };
     let mut all = vec![
         Measure {
             reach: Some(0.5),
             aim: Some(0.8),
             ..rebuild("rebuild", n, p, ours(1), set_based(1))
+        },
+        Measure {
+            reach: Some(0.5),
+            aim: Some(0.8),
+            ..rebuild("rebuild-folded", n, p, Work::RebuildFolded, folded)
         },
         Measure {
             reach: Some(0.8),
@@ -125,7 +142,7 @@ fn sqlite(quick: bool) -> Vec<Measure> {
         },
     ];
     let two = |split| Work::FloorGroup { split };
-    all.extend(clients(quick, Start::Opened, Work::Clients, &[two(true)], &[two(false)]));
+    all.extend(clients(scale, Start::Opened, Work::Clients, &[two(true)], &[two(false)]));
     for measure in all.iter_mut().filter(|measure| measure.clients > 0) {
         let latency = measure.clients == 1;
         measure.reach = Some(if latency { 0.67 } else { 0.6 });
@@ -140,7 +157,7 @@ fn sqlite(quick: bool) -> Vec<Measure> {
         ..rebuild(
             "start",
             1000,
-            if quick { 100_000 } else { 1_000_000 },
+            scale.of(1_000_000, 100_000, 2000),
             Work::Start,
             vec![Work::FloorStart],
         )
@@ -148,13 +165,13 @@ fn sqlite(quick: bool) -> Vec<Measure> {
     for measure in &mut all {
         measure.pairs = pairs;
     }
-    all.extend(limits(quick));
+    all.extend(limits(scale));
     all
 }
 
 /// The most memory, against a limit.
-fn limits(quick: bool) -> [Measure; 2] {
-    let (n, p) = if quick { (200_000, 100_000) } else { (10_000_000, 1_000_000) };
+fn limits(scale: Scale) -> [Measure; 2] {
+    let (n, p) = scale.of((10_000_000, 1_000_000), (200_000, 100_000), (3000, 1000));
     let limit = |name, n, stay| Measure {
         floor: Floor::Limit(400.0),
         better: Better::Less,
@@ -167,8 +184,8 @@ fn limits(quick: bool) -> [Measure; 2] {
     [limit("memory-rebuild", n, false), limit("memory-partitions", p, true)]
 }
 
-fn memory(quick: bool) -> Vec<Measure> {
-    let (n, p, pairs) = if quick { (100_000, 1000, 3) } else { (1_000_000, 10_000, 5) };
+fn memory(scale: Scale) -> Vec<Measure> {
+    let (n, p, pairs) = scale.of((1_000_000, 10_000, 5), (100_000, 1000, 3), (3000, 100, 1));
     let both = |reducers| {
         (Work::MemoryRebuild { reducers }, vec![Work::MemoryFloorRebuild { tables: reducers }])
     };
@@ -179,7 +196,7 @@ fn memory(quick: bool) -> Vec<Measure> {
         rebuild("four-reducers", n, p, four, four_floor),
     ];
     let floor = [Work::MemoryFloorClients];
-    all.extend(clients(quick, Start::Nothing, Work::MemoryClients, &floor, &floor));
+    all.extend(clients(scale, Start::Nothing, Work::MemoryClients, &floor, &floor));
     for measure in &mut all {
         measure.start = Start::Nothing;
         measure.pairs = pairs;
@@ -190,13 +207,13 @@ fn memory(quick: bool) -> Vec<Measure> {
 /// Append and await with 1, 32 and 256 clients; one is asked how long it waits, the others how much
 /// they get done together.
 fn clients(
-    quick: bool,
+    scale: Scale,
     start: Start,
     ours: Work,
     one: &[Work],
     many: &[Work],
 ) -> impl Iterator<Item = Measure> {
-    let sizes = if quick { [200, 6400, 25_600] } else { [1000, 32_000, 102_400] };
+    let sizes = scale.of([1000, 32_000, 102_400], [200, 6400, 25_600], [20, 64, 256]);
     let names = ["await-1", "await-32", "await-256"];
     let floors = [one.to_vec(), many.to_vec(), many.to_vec()];
     let cases = names.into_iter().zip([1, 32, 256]).zip(sizes).zip(floors);

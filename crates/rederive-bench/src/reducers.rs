@@ -52,6 +52,36 @@ reducer!(Accounts2, accounts_2, Account2);
 reducer!(Accounts3, accounts_3, Account3);
 reducer!(Accounts4, accounts_4, Account4);
 
+/// Keeps the accounts as states of a fold.
+pub(crate) struct Folding;
+
+impl Fold for Folding {
+    type Event = AccountEvent;
+    type State = Account;
+
+    fn name(&self) -> &str {
+        "accounts"
+    }
+
+    fn partition(&self, event: &AccountEvent) -> Partitions {
+        event.account().into()
+    }
+
+    fn fold(
+        &self,
+        account: &mut Account,
+        event: &Recorded<AccountEvent>,
+        id: &PartitionId,
+    ) -> Result<(), ReduceError> {
+        if account.version == 0 {
+            account.id = id.to_string();
+        }
+        account.balance += event.data.change();
+        account.version += 1;
+        Ok(())
+    }
+}
+
 /// Keeps the accounts by Diesel's own statements, one for each event.
 pub(crate) struct ByStatement;
 

@@ -18,7 +18,7 @@ macro_rules! account_tables {
                 }
             }
 
-            #[derive(Insertable, Serialize)]
+            #[derive(Clone, Default, Insertable, Queryable, Selectable, Serialize, Deserialize)]
             #[diesel(table_name = $table)]
             pub(crate) struct $row {
                 pub(crate) id: String,

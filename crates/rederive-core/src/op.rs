@@ -180,6 +180,11 @@ impl Ops {
         &self.list
     }
 
+    /// Makes room for so many more ops.
+    pub(crate) fn reserve(&mut self, ops: usize) {
+        self.list.reserve(ops);
+    }
+
     pub(crate) fn truncate(&mut self, len: usize) {
         self.list.truncate(len);
     }

@@ -31,7 +31,7 @@ pub struct PartitionState<E> {
     /// The halt that is being repaired.
     repairing: Option<Arc<Halt>>,
     buffer: Buffer<E>,
-    in_flight: Option<InFlight<E>>,
+    in_flight: Option<Box<InFlight<E>>>,
     /// How many of the next events were folded into a step that the store rejected: they are
     /// reduced again in ever smaller batches, until the guilty one stands alone.
     suspects: usize,
@@ -41,9 +41,9 @@ pub struct PartitionState<E> {
     paused: Option<u64>,
     pauses: u64,
     /// The pause that has begun, until it is told.
-    backoff: Option<Backoff>,
+    backoff: Option<Box<Backoff>>,
     /// It is to begin anew, halted like this.
-    resetting: Option<Halt>,
+    resetting: Option<Box<Halt>>,
     /// The next event of that cursor is passed by.
     skipping: Option<Arc<Skip>>,
     /// Skips that are stored and have not been taken.
@@ -185,7 +185,7 @@ impl<E: Send + Sync + 'static> PartitionState<E> {
         if self.in_flight.is_none()
             && let Some(halt) = self.resetting.take()
         {
-            return self.send_reset(halt);
+            return self.send_reset(*halt);
         }
         let loading = || self.halt.is_none() && self.engine.wanted().is_some();
         let busy = self.in_flight.is_some() || self.paused.is_some();
@@ -249,7 +249,7 @@ impl<E: Send + Sync + 'static> PartitionState<E> {
     /// and it halts at the start of the log, to be [repaired](Self::repair) from there. `halt` says so
     /// meanwhile. If the store rejects that, the partition goes on as before.
     pub fn reset(&mut self, halt: Halt) {
-        self.resetting = Some(Halt { cursor: Cursor::Start, ..halt });
+        self.resetting = Some(Box::new(Halt { cursor: Cursor::Start, ..halt }));
     }
 
     fn send_reset(&mut self, halt: Halt) -> Next {
@@ -333,7 +333,7 @@ impl<E: Send + Sync + 'static> PartitionState<E> {
 
     /// The pause that has just begun, if one has: told once.
     pub fn take_backoff(&mut self) -> Option<Backoff> {
-        self.backoff.take()
+        self.backoff.take().map(|backoff| *backoff)
     }
 
     /// The pause of this number is over: does nothing when another has begun since.
@@ -408,7 +408,8 @@ impl<E: Send + Sync + 'static> PartitionState<E> {
                 self.attempts.push((failure.cursor.clone(), attempts));
                 self.pauses += 1;
                 self.paused = Some(self.pauses);
-                self.backoff = Some(Backoff { failure, attempts, delay, number: self.pauses });
+                let number = self.pauses;
+                self.backoff = Some(Box::new(Backoff { failure, attempts, delay, number }));
                 Decision::Pause
             }
         }
@@ -450,7 +451,7 @@ impl<E: Send + Sync + 'static> PartitionState<E> {
     }
 
     fn send(&mut self, commit: PartitionCommit, batch: Batch<E>, settles: Settles) -> Next {
-        self.in_flight = Some(InFlight {
+        self.in_flight = Some(Box::new(InFlight {
             folded: commit.steps.iter().any(|step| step.several.is_some()),
             events: commit.events(),
             cursor: commit.cursor.clone(),
@@ -459,7 +460,7 @@ impl<E: Send + Sync + 'static> PartitionState<E> {
             skip: commit.skip.clone(),
             batch,
             settles: settles.clone(),
-        });
+        }));
         Next::Commit(commit, settles)
     }
 }

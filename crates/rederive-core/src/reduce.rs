@@ -85,6 +85,8 @@ pub(crate) fn reduce_named<'e, E: Send + Sync + 'static>(
     let mut ops = Ops::of_reducer(Arc::clone(name), partition.clone());
     let mut steps = Steps::new();
     let mut failure = None;
+    let events = events.into_iter();
+    ops.reserve(events.size_hint().0.min(1024));
     for event in events {
         ops.begin(&event.cursor);
         let before = ops.as_slice().len();

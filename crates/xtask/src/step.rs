@@ -42,6 +42,11 @@ pub(crate) const STEPS: &[Step] = &[
         summary: "the example ledger serves requests and stops on SIGTERM",
         check: |_| smoke::ledger::check(),
     },
+    Step {
+        name: "bench",
+        summary: "rederive-bench runs, whatever its figures",
+        check: |_| smoke::bench::check(),
+    },
 ];
 
 pub(crate) fn by_name(name: &str) -> Result<Step, String> {

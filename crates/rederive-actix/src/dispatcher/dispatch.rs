@@ -6,16 +6,19 @@ use std::{
     time::Instant,
 };
 
-use actix::{Actor, Addr, AsyncContext, Context, Handler};
+use actix::{Actor, AsyncContext, Context, Handler};
 use rederive_core::{
     Blocked, Cursor, Delivery, EventTypes, Notice, PartitionId, Partitions, Recorded, Slice,
     error::panic_message,
 };
 
-use super::{Dispatcher, Links, Phase, flow::Dispatched, load::Loads, undecodable::Fate};
+use super::{
+    Dispatcher, Links, Phase, flow::Dispatched, host::Host, load::Loads, undecodable::Fate,
+};
 use crate::{
-    message::{Deliver, Fetched, Passivate},
-    partition_dispatcher::{Begin, PartitionDispatcher},
+    message::{Fetched, ToPartition},
+    partition_dispatcher::PartitionDispatcher,
+    partition_work::{Begin, PartitionWork},
 };
 
 impl<E: Send + Sync + 'static> Handler<Fetched<E>> for Dispatcher<E> {
@@ -37,6 +40,7 @@ impl<E: Send + Sync + 'static> Handler<Fetched<E>> for Dispatcher<E> {
             self.block(Blocked::TooManyHalted { halted }, ctx);
             return;
         }
+        self.set_bulk(fetched.slice.events.len() >= self.links.config.bulk);
         let blocked = self.dispatch(&fetched.slice, ctx);
         self.release_dispatched(&fetched.slice, ctx);
         if let Some(reason) = blocked {
@@ -56,8 +60,9 @@ impl<E: Send + Sync + 'static> Dispatcher<E> {
         let mut end = slice.end.clone();
         let mut touched: Vec<PartitionId> = Vec::new();
         let mut deliveries = 0;
-        let (links, loads, watermark) =
-            (&self.links, &mut self.loads, self.flow.watermark.cursor());
+        let (links, loads, residents, bulk) =
+            (&self.links, &mut self.loads, &mut self.residents, self.bulk);
+        let watermark = self.flow.watermark.cursor();
         let after = self.flow.position.clone();
         let (mut before, mut events) = (&after, 0);
         for entry in slice.entries(&after) {
@@ -92,7 +97,8 @@ impl<E: Send + Sync + 'static> Dispatcher<E> {
                     }
                     let id = partition.clone();
                     let start = |generation, cursor| {
-                        links.start(ctx, loads, id, generation, cursor, Begin::Active)
+                        let work = links.begin(loads, id, generation, cursor, Begin::Active);
+                        if bulk { residents.add(ctx, work) } else { links.start(ctx, work) }
                     };
                     let route = self.routes.activate(partition, watermark, start);
                     route.batch.push(index);
@@ -109,7 +115,8 @@ impl<E: Send + Sync + 'static> Dispatcher<E> {
                     let events = std::mem::take(&mut route.batch);
                     route.unsettled.push((number, events.len()));
                     let delivery = Delivery { slice: Arc::clone(slice), number, events };
-                    route.addr.do_send(Deliver(delivery));
+                    let deliver = ToPartition::Deliver(delivery);
+                    self.residents.tell(&route.addr, route.generation, deliver);
                 }
             }
         }
@@ -142,7 +149,10 @@ impl<E: Send + Sync + 'static> Dispatcher<E> {
             self.flow.watermark.cursor(),
         );
         for (partition, addr) in passivated {
-            addr.do_send(Passivate);
+            self.residents.passivate(&addr);
+            if addr.is_here() {
+                continue;
+            }
             let reducer = Arc::clone(&self.links.name);
             self.links.observers.tell(&Notice::Passivated { reducer, partition });
         }
@@ -167,17 +177,15 @@ impl<E: Send + Sync + 'static> Links<E> {
         catch_unwind(AssertUnwindSafe(partitions)).map_err(|panic| panic_message(&*panic))
     }
 
-    /// Starts the actor of a partition that stands at `cursor`.
-    pub(super) fn start(
+    /// Begins the work on a partition that stands at `cursor`.
+    pub(super) fn begin(
         &self,
-        ctx: &Context<Dispatcher<E>>,
         loads: &mut Loads,
         partition: PartitionId,
         generation: u64,
         cursor: Cursor,
         begin: Begin,
-    ) -> Addr<PartitionDispatcher<E>> {
-        let (reducer, id) = (Arc::clone(&self.name), partition.clone());
+    ) -> PartitionWork<E> {
         let fresh = loads.begins(&partition) || cursor == Cursor::Start;
         let engine = self.engine.start(&partition, &cursor, fresh);
         if let Some(row) = engine.wanted()
@@ -185,16 +193,13 @@ impl<E: Send + Sync + 'static> Links<E> {
         {
             loads.want(partition.clone(), generation, row);
         }
-        self.observers.tell(&Notice::Activated { reducer, partition: id });
-        PartitionDispatcher::new(
-            ctx.address(),
-            engine,
-            partition,
-            generation,
-            cursor,
-            begin,
-            self.sizes.batch,
-        )
-        .start()
+        PartitionWork::new(engine, partition, generation, cursor, begin, self.sizes.batch)
+    }
+
+    /// Starts the actor of a partition.
+    pub(super) fn start(&self, ctx: &Context<Dispatcher<E>>, work: PartitionWork<E>) -> Host<E> {
+        let (reducer, partition) = (Arc::clone(&self.name), work.partition().clone());
+        self.observers.tell(&Notice::Activated { reducer, partition });
+        Host::Actor(PartitionDispatcher::new(ctx.address(), work).start())
     }
 }

@@ -9,7 +9,7 @@ use actix::{AsyncContext, Context, Handler};
 use rederive_core::{Notice, PartitionId, StoreError, StoredRow, Value};
 
 use super::{Dispatcher, Phase, seen::Seen};
-use crate::message::{Load, Loaded, StateLoaded};
+use crate::message::{Load, Loaded, ToPartition};
 
 /// The rows that partitions want.
 #[derive(Default)]
@@ -100,7 +100,7 @@ impl<E: Send + Sync + 'static> Dispatcher<E> {
             // Those that have been replaced or stopped meanwhile want it no more.
             let route = self.routes.of_generation(&partition, generation).map(|route| &route.addr);
             if let Some(addr) = route.or_else(|| self.repairs.addr(&partition, generation)) {
-                addr.do_send(StateLoaded(row));
+                self.residents.tell(addr, generation, ToPartition::StateLoaded(row));
             }
         }
         self.load(ctx);

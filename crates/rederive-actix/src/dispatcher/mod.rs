@@ -4,6 +4,7 @@ mod courier;
 mod dispatch;
 mod flow;
 mod group;
+mod host;
 mod rate;
 mod load;
 mod pause;
@@ -27,7 +28,12 @@ use rederive_core::{
     effect::Deliverer,
 };
 
-use self::{flow::Flow, group::Grouping, route::Routes};
+use self::{
+    flow::Flow,
+    group::Grouping,
+    host::{Host, Residents},
+    route::Routes,
+};
 use crate::{
     config::{Config, OnOwned, OnVersionChange, Sizes},
     ended::EndGuard,
@@ -36,7 +42,6 @@ use crate::{
     message::{Abort, ActorEnded, Fetch, Follow, Head, NewEvents, Open, OpenDone, Release, Stop},
     observe::Observers,
     ownership::Ownership,
-    partition_dispatcher::PartitionDispatcher,
     persistence::Persistence,
     ready::Ready,
     rebuild::{Job, RebuildError},
@@ -57,9 +62,12 @@ pub(crate) struct Dispatcher<E: Send + Sync + 'static> {
     /// The low watermark in the store.
     stored: Cursor,
     flow: Flow<E>,
-    routes: Routes<Addr<PartitionDispatcher<E>>>,
+    routes: Routes<Host<E>>,
+    residents: Residents<E>,
     grouping: Grouping,
-    repairs: repair::Repairs<Addr<PartitionDispatcher<E>>>,
+    /// Whether there is so much to come that partitions are run here, without actors of their own.
+    bulk: bool,
+    repairs: repair::Repairs<Host<E>>,
     loads: load::Loads,
     passing: undecodable::Passing,
     flush_scheduled: bool,
@@ -135,6 +143,8 @@ impl<E: Send + Sync + 'static> Dispatcher<E> {
             stored: Cursor::Start,
             flow: Flow::new(Cursor::Start, links.config.window),
             routes: Routes::new(Vec::new()),
+            residents: Residents::default(),
+            bulk: false,
             grouping: Grouping::default(),
             repairs: repair::Repairs::default(),
             loads: load::Loads::default(),
@@ -164,8 +174,11 @@ impl<E: Send + Sync + 'static> Dispatcher<E> {
     pub(crate) fn partition_addr(
         &self,
         partition: &rederive_core::PartitionId,
-    ) -> Option<&Addr<PartitionDispatcher<E>>> {
-        self.routes.get(partition).map(|route| &route.addr)
+    ) -> Option<&Addr<crate::partition_dispatcher::PartitionDispatcher<E>>> {
+        match &self.routes.get(partition)?.addr {
+            Host::Actor(addr) => Some(addr),
+            Host::Here(_) => None,
+        }
     }
 
     #[cfg(feature = "chaos")]
@@ -272,6 +285,7 @@ impl<E: Send + Sync + 'static> Dispatcher<E> {
         self.passing.give_up(&Outcome::Fenced);
         self.repairs.clear();
         self.routes.clear();
+        self.residents.clear();
         self.courier.abort();
         if stops {
             self.stop(ctx);
@@ -295,6 +309,7 @@ impl<E: Send + Sync + 'static> Dispatcher<E> {
         if matches!(self.phase, Phase::Stopping(_))
             && (self.flow.unsettled() == self.routes.held_up() || self.loads.given_up())
             && self.grouping.is_idle()
+            && self.residents.is_idle()
             && self.courier.is_none()
             && !self.store_watermark(ctx)
         {
@@ -304,9 +319,10 @@ impl<E: Send + Sync + 'static> Dispatcher<E> {
 
     fn stop(&mut self, ctx: &mut Context<Self>) {
         self.guard.disarm();
-        for partition in self.routes.clear().into_iter().chain(self.repairs.clear()) {
-            partition.do_send(crate::message::Passivate);
+        for host in self.routes.clear().into_iter().chain(self.repairs.clear()) {
+            self.residents.passivate(&host);
         }
+        self.residents.clear();
         self.rebuild_stands(&RebuildError::Interrupted);
         let (reducer, ownership) = (Arc::clone(&self.links.name), self.links.ownership.clone());
         // Before the answer, so that it comes before the store's actor is told to stop.

@@ -84,6 +84,7 @@ impl<E: Send + Sync + 'static> Dispatcher<E> {
 
     /// Whether the store has opened the reducer as one that is being rebuilt, and what follows.
     pub(super) fn opened_rebuilding(&mut self, opened: &Opened, ctx: &Context<Self>) {
+        self.bulk = false;
         self.links.sizes = self.links.config.sizes(opened.rebuilding.is_some());
         let Some(target) = &opened.rebuilding else { return };
         let resumed = self.measured.is_none();
@@ -143,8 +144,7 @@ impl<E: Send + Sync + 'static> Dispatcher<E> {
 
     fn finish_rebuild(&mut self) {
         self.rebuilding = None;
-        self.links.sizes = self.links.config.sizes(false);
-        self.flow.set_window(self.links.sizes.window);
+        self.set_sizes();
         let (halted, halts) = (self.routes.halted(), self.routes.halts());
         let report = self.links.rebuild.finish(&self.links.name, halted, halts);
         self.links.observers.tell(&Notice::Rebuilt {

@@ -7,8 +7,8 @@ use rederive_core::{Delivery, Notice, PartitionId, Settles};
 
 use super::Dispatcher;
 use crate::{
-    message::{Deliver, PartitionEnded, Recover, Reset},
-    partition_dispatcher::Begin,
+    message::{PartitionEnded, ToPartition},
+    partition_work::Begin,
 };
 
 impl<E: Send + Sync + 'static> Handler<PartitionEnded> for Dispatcher<E> {
@@ -45,16 +45,17 @@ impl<E: Send + Sync + 'static> Dispatcher<E> {
             actor: "partition dispatcher",
         });
         let (id, cursor) = (partition.clone(), route.cursor.clone());
-        route.addr = self.links.start(ctx, &mut self.loads, id, generation, cursor, begin);
+        let work = self.links.begin(&mut self.loads, id, generation, cursor, begin);
+        route.addr = self.links.start(ctx, work);
         route.generation = generation;
         route.lost = false;
         route.retrying = None;
         if route.recovering {
             // Before anything else: until that is stored, a restart would take it for halted.
-            route.addr.do_send(Recover);
+            self.residents.tell(&route.addr, generation, ToPartition::Recover);
         }
         if route.resetting {
-            route.addr.do_send(Reset);
+            self.residents.tell(&route.addr, generation, ToPartition::Reset);
         }
         // What the store already has need not be delivered, and what a halted partition holds
         // neither: it is settled.
@@ -76,7 +77,8 @@ impl<E: Send + Sync + 'static> Dispatcher<E> {
             }
             if again > 0 {
                 let slice = Arc::clone(&dispatched.slice);
-                route.addr.do_send(Deliver(Delivery { slice, number, events }));
+                let again = ToPartition::Deliver(Delivery { slice, number, events });
+                self.residents.tell(&route.addr, generation, again);
             }
         }
         self.settle(partition, &settled);

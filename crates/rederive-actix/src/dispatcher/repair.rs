@@ -18,8 +18,8 @@ use tokio::sync::oneshot;
 
 use super::{Dispatcher, Phase, group::UnderWay, undecodable::Fate};
 use crate::{
-    message::{Answer, Deliver, Fetch, Passivate, Recover, RepairPartition},
-    partition_dispatcher::{Begin, now},
+    message::{Fetch, RepairPartition, ToPartition},
+    partition_work::{Begin, now},
     repair::RepairError,
 };
 
@@ -172,7 +172,7 @@ impl<E: Send + Sync + 'static> Dispatcher<E> {
                 continue;
             }
             if let Some(former) = self.routes.take_idle(&partition) {
-                former.do_send(Passivate);
+                self.residents.passivate(&former);
             }
             if self.routes.get(&partition).is_some() {
                 self.repairs.wanted.push(Wanted { partition, skip, replies });
@@ -190,8 +190,8 @@ impl<E: Send + Sync + 'static> Dispatcher<E> {
             let named = skip.as_ref().map(|_| Arc::new(Skip::of_halt(&halt, now())));
             let generation = self.routes.next_generation();
             let (id, begin) = (partition.clone(), Begin::Repair(halt, named));
-            let addr =
-                self.links.start(ctx, &mut self.loads, id, generation, cursor.clone(), begin);
+            let work = self.links.begin(&mut self.loads, id, generation, cursor.clone(), begin);
+            let addr = self.links.start(ctx, work);
             let position = cursor.clone();
             let going = Going { addr, generation, cursor, position, unsettled: 0, skip, replies };
             self.repairs.going.insert(partition.clone(), going);
@@ -221,7 +221,7 @@ impl<E: Send + Sync + 'static> Dispatcher<E> {
         if let Some(Going { addr, generation, cursor, replies, .. }) =
             self.repairs.going.remove(partition)
         {
-            addr.do_send(Recover);
+            self.residents.tell(&addr, generation, ToPartition::Recover);
             self.routes.adopt(partition.clone(), addr, generation, cursor);
             self.repairs.recovering.insert(partition.clone(), replies);
         }
@@ -275,7 +275,8 @@ impl<E: Send + Sync + 'static> Dispatcher<E> {
         } else {
             let slice = Arc::clone(slice);
             going.unsettled += events.len();
-            going.addr.do_send(Deliver(Delivery { slice, number: UNTRACKED, events }));
+            let held = ToPartition::Deliver(Delivery { slice, number: UNTRACKED, events });
+            self.residents.tell(&going.addr, going.generation, held);
         }
     }
 
@@ -324,7 +325,7 @@ impl<E: Send + Sync + 'static> Dispatcher<E> {
             }
             (Ok(()), _) => {
                 going.cursor = cursor;
-                going.addr.do_send(Answer(Ok(())));
+                self.residents.tell(&going.addr, generation, ToPartition::Answer(Ok(())));
                 if going.settle(&settles) {
                     self.read_held(&partition, ctx);
                 }
@@ -333,14 +334,15 @@ impl<E: Send + Sync + 'static> Dispatcher<E> {
                 if let Some(committed) = &rejection.committed {
                     going.cursor = committed.clone();
                 }
-                going.addr.do_send(Answer(Err(rejection)));
+                let rejected = ToPartition::Answer(Err(rejection));
+                self.residents.tell(&going.addr, generation, rejected);
             }
         }
     }
 
     fn end_repair(&mut self, partition: &PartitionId, result: &Result<(), RepairError>) {
         if let Some(going) = self.repairs.going.remove(partition) {
-            going.addr.do_send(Passivate);
+            self.residents.passivate(&going.addr);
             tell(going.replies, result);
         }
     }

@@ -15,8 +15,8 @@ use super::{
     repair::{Reply, tell},
 };
 use crate::{
-    message::{RebuildPartition, Reset},
-    partition_dispatcher::Begin,
+    message::{RebuildPartition, ToPartition},
+    partition_work::Begin,
     repair::RepairError,
 };
 
@@ -60,7 +60,9 @@ impl<E: Send + Sync + 'static> Dispatcher<E> {
         if self.routes.get(&partition).is_none() {
             let begin = self.routes.halt(&partition).cloned().map_or(Begin::Active, Begin::Halted);
             let (links, loads, id) = (&self.links, &mut self.loads, partition.clone());
-            let start = |generation, cursor| links.start(ctx, loads, id, generation, cursor, begin);
+            let start = |generation, cursor| {
+                links.start(ctx, links.begin(loads, id, generation, cursor, begin))
+            };
             let watermark = self.flow.watermark.cursor();
             self.routes.activate(partition.clone(), watermark, start);
             self.load(ctx);
@@ -68,7 +70,7 @@ impl<E: Send + Sync + 'static> Dispatcher<E> {
         if let Some(route) = self.routes.get_mut(&partition) {
             route.resetting = true;
             if !route.lost {
-                route.addr.do_send(Reset);
+                self.residents.tell(&route.addr, route.generation, ToPartition::Reset);
             }
         }
     }

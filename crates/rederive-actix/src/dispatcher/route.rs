@@ -1,11 +1,12 @@
 //! [`Routes`]: the partitions that have an actor, and what must be known of those that have none.
 
 use std::{
-    collections::{HashMap, VecDeque},
+    collections::VecDeque,
     sync::Arc,
     time::{Duration, Instant},
 };
 
+use foldhash::{HashMap, HashMapExt};
 use rederive_core::{Backoff, Cursor, Halt, PartitionId, PartitionRecord, Settles};
 use smallvec::SmallVec;
 
@@ -261,8 +262,7 @@ impl<A> Routes<A> {
         let mut passivated = Vec::new();
         while let Some((partition, queued_at)) = self.idle.pop_front() {
             let Some(route) = self.active.get_mut(&partition) else { continue };
-            let changing = route.recovering || route.resetting;
-            if !route.unsettled.is_empty() || route.lost || changing {
+            if !route.is_idle() {
                 // Busy: it is queued again when it becomes idle.
                 route.queued = false;
                 continue;
@@ -278,14 +278,43 @@ impl<A> Routes<A> {
                 break;
             }
             if let Some(route) = self.active.remove(&partition) {
-                if route.cursor > *watermark && !self.standing.contains_key(&partition) {
-                    let standing = Standing { cursor: route.cursor, halt: None };
-                    self.standing.insert(partition.clone(), standing);
-                }
+                self.remember(partition.clone(), route.cursor, watermark);
                 passivated.push((partition, route.addr));
             }
         }
         passivated
+    }
+
+    /// Takes the actor of an idle partition away and remembers where the partition stands; `None` if
+    /// it has none or is busy.
+    pub(super) fn retire(&mut self, partition: &PartitionId, watermark: &Cursor) -> Option<A> {
+        let route = self.active.get(partition)?;
+        if !route.is_idle() {
+            return None;
+        }
+        let (id, route) = self.active.remove_entry(partition)?;
+        self.remember(id, route.cursor, watermark);
+        Some(route.addr)
+    }
+
+    /// The same for all of them that are like this.
+    pub(super) fn retire_all(&mut self, watermark: &Cursor, like: impl Fn(&A) -> bool) -> Vec<A> {
+        let idle = |route: &mut Route<A>| like(&route.addr) && route.is_idle();
+        let retired: Vec<_> = self.active.extract_if(|_, route| idle(route)).collect();
+        let mut hosts = Vec::with_capacity(retired.len());
+        for (id, route) in retired {
+            self.remember(id, route.cursor, watermark);
+            hosts.push(route.addr);
+        }
+        hosts
+    }
+
+    /// Where a partition stands that has no actor any more, if the watermark does not tell.
+    fn remember(&mut self, partition: PartitionId, cursor: Cursor, watermark: &Cursor) {
+        if cursor > *watermark {
+            let standing = Standing { cursor, halt: None };
+            self.standing.entry(partition).or_insert(standing);
+        }
     }
 
     /// Forgets partitions without an actor that the watermark has caught up with: now and then, so
@@ -306,6 +335,11 @@ impl<A> Routes<A> {
 }
 
 impl<A> Route<A> {
+    /// True when it has nothing in flight.
+    fn is_idle(&self) -> bool {
+        self.unsettled.is_empty() && !self.lost && !self.recovering && !self.resetting
+    }
+
     /// Notes that these deliveries are settled; true when nothing is in flight any more.
     pub(super) fn settle(&mut self, settles: &Settles) -> bool {
         for (slice, count) in settles {

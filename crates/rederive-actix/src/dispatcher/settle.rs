@@ -10,7 +10,7 @@ use super::{
     group::{Stands, UnderWay},
 };
 use crate::{
-    message::{Answer, Commit, Committed, Reduced, Retrying},
+    message::{Commit, Committed, Reduced, Retrying, ToPartition},
     waiter::Outcome,
 };
 
@@ -25,27 +25,8 @@ impl<E: Send + Sync + 'static> Handler<Reduced> for Dispatcher<E> {
     type Result = ();
 
     fn handle(&mut self, reduced: Reduced, ctx: &mut Context<Self>) {
-        let Reduced { partition, generation, cursor, next } = reduced;
-        let Some(route) = self.routes.of_generation(&partition, generation) else {
-            self.held_reduced(&partition, generation, cursor, next, ctx);
-            return;
-        };
-        if route.lost {
-            return;
-        }
-        route.cursor = cursor;
-        if !matches!(next, Next::Wait) {
-            route.retrying = None;
-        }
-        match next {
-            Next::Wait => {}
-            Next::Settled(settles) => {
-                self.settle(&partition, &settles);
-                self.after_settling(ctx);
-            }
-            Next::Commit(commit, settles) => {
-                self.commit(generation, commit, settles, ctx);
-            }
+        if self.reduced(reduced, ctx) {
+            self.after_settling(ctx);
         }
     }
 }
@@ -54,6 +35,39 @@ impl<E: Send + Sync + 'static> Handler<Retrying> for Dispatcher<E> {
     type Result = ();
 
     fn handle(&mut self, retrying: Retrying, ctx: &mut Context<Self>) {
+        self.retrying(retrying, ctx);
+    }
+}
+
+impl<E: Send + Sync + 'static> Dispatcher<E> {
+    /// What a partition has reduced. True when deliveries were settled by it.
+    pub(super) fn reduced(&mut self, reduced: Reduced, ctx: &mut Context<Self>) -> bool {
+        let Reduced { partition, generation, cursor, next } = reduced;
+        let Some(route) = self.routes.of_generation(&partition, generation) else {
+            self.held_reduced(&partition, generation, cursor, next, ctx);
+            return false;
+        };
+        if route.lost {
+            return false;
+        }
+        route.cursor = cursor;
+        if !matches!(next, Next::Wait) {
+            route.retrying = None;
+        }
+        match next {
+            Next::Wait => false,
+            Next::Settled(settles) => {
+                self.settle(&partition, &settles);
+                true
+            }
+            Next::Commit(commit, settles) => {
+                self.commit(generation, commit, settles, ctx);
+                false
+            }
+        }
+    }
+
+    pub(super) fn retrying(&mut self, retrying: Retrying, ctx: &mut Context<Self>) {
         let Retrying { partition, generation, backoff } = retrying;
         self.links.observers.tell(&Notice::Retrying {
             reducer: Arc::clone(&self.links.name),
@@ -74,7 +88,7 @@ impl<E: Send + Sync + 'static> Handler<Flush> for Dispatcher<E> {
 
     fn handle(&mut self, _: Flush, ctx: &mut Context<Self>) {
         self.flush_scheduled = false;
-        self.send_group(false, ctx);
+        self.flush(ctx);
     }
 }
 
@@ -93,7 +107,10 @@ impl<E: Send + Sync + 'static> Handler<Committed> for Dispatcher<E> {
                 if fenced {
                     self.fence(ctx);
                 } else {
-                    self.send_group(false, ctx);
+                    self.residents.go_on();
+                    if self.residents.is_idle() {
+                        self.flush(ctx);
+                    }
                     self.after_settling(ctx);
                 }
             }
@@ -111,9 +128,17 @@ impl<E: Send + Sync + 'static> Dispatcher<E> {
         ctx: &mut Context<Self>,
     ) {
         self.grouping.push(generation, commit, settles);
-        if !self.flush_scheduled && !self.grouping.is_under_way() {
+        let more = self.residents.is_reducing();
+        if !self.flush_scheduled && !more && !self.grouping.is_under_way() {
             self.flush_scheduled = true;
             ctx.notify(Flush);
+        }
+    }
+
+    /// Sends what is to be committed, unless more of it is about to come.
+    pub(super) fn flush(&mut self, ctx: &Context<Self>) {
+        if !self.residents.is_reducing() {
+            self.send_group(false, ctx);
         }
     }
 
@@ -170,7 +195,8 @@ impl<E: Send + Sync + 'static> Dispatcher<E> {
                     events += commit.events;
                     route.cursor = cursor.clone();
                     if !lost {
-                        route.addr.do_send(Answer(Ok(())));
+                        let done = ToPartition::Answer(Ok(()));
+                        self.residents.tell(&route.addr, route.generation, done);
                     }
                     if commit.repair == Repair::Done {
                         self.recovered(&partition);
@@ -189,7 +215,8 @@ impl<E: Send + Sync + 'static> Dispatcher<E> {
                     let refusal =
                         (commit.repair == Repair::Reset).then(|| rejection.message.clone());
                     if !lost {
-                        route.addr.do_send(Answer(Err(rejection)));
+                        let rejected = ToPartition::Answer(Err(rejection));
+                        self.residents.tell(&route.addr, route.generation, rejected);
                     }
                     if let Some(refusal) = refusal {
                         self.not_reset(&partition, refusal);
@@ -249,6 +276,14 @@ impl<E: Send + Sync + 'static> Dispatcher<E> {
         if let Some(route) = self.routes.get_mut(partition)
             && route.settle(settles)
         {
+            if !self.bulk && route.addr.is_here() {
+                // From now on it has an actor again.
+                let watermark = self.flow.watermark.cursor();
+                if let Some(host) = self.routes.retire(partition, watermark) {
+                    self.residents.passivate(&host);
+                    return;
+                }
+            }
             self.routes.became_idle(partition, Instant::now());
         }
     }
@@ -283,6 +318,7 @@ impl<E: Send + Sync + 'static> Dispatcher<E> {
             self.caught_up = true;
             let (reducer, watermark) = (Arc::clone(&self.links.name), watermark.clone());
             self.links.observers.tell(&Notice::CaughtUp { reducer, watermark });
+            self.set_bulk(false);
         }
         self.rebuild_on(ctx);
         self.begin_repairs(ctx);

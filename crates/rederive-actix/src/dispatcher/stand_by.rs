@@ -14,7 +14,7 @@ use super::{Dispatcher, Phase, undecodable::Fate};
 use crate::{
     config::OnOwned,
     message::{Ask, Find, Head, LeaseLost, Seen},
-    partition_dispatcher::now,
+    partition_work::now,
     rebuild::RebuildError,
     stand_by::{Awaited, Sight},
     waiter::{Outcome, Waiter},

@@ -15,7 +15,7 @@ use rederive_core::{
 
 use super::{Dispatcher, Links};
 use crate::{
-    partition_dispatcher::now,
+    partition_work::now,
     waiter::{Outcome, Waiter},
 };
 

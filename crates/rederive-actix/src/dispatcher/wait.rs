@@ -7,8 +7,8 @@ use rederive_core::{Cursor, Entry, PartitionId, Recorded, SkipRecord, Slice};
 
 use super::{Dispatcher, Phase};
 use crate::{
-    message::{Ask, Find, Found, Head, HeadIs, SkipsFound, Until, Wait, WaitFor},
-    partition_dispatcher::answer_without_actor,
+    message::{Ask, Find, Found, Head, HeadIs, SkipsFound, ToPartition, Until, WaitFor},
+    partition_work::answer_without_actor,
     waiter::{Outcome, Waiter},
 };
 
@@ -170,7 +170,7 @@ impl<E: Send + Sync + 'static> Dispatcher<E> {
     }
 
     /// Has the waiter wait at all partitions of an event that has been dispatched.
-    pub(super) fn attach(&self, waiter: Waiter, event: &Recorded<E>, ctx: &Context<Self>) {
+    pub(super) fn attach(&mut self, waiter: Waiter, event: &Recorded<E>, ctx: &Context<Self>) {
         let partitions = self.distinct_partitions(event);
         if partitions.is_empty() {
             waiter.finish(Outcome::Ignored);
@@ -198,12 +198,13 @@ impl<E: Send + Sync + 'static> Dispatcher<E> {
         })));
     }
 
-    fn attach_to(&self, partitions: &[PartitionId], cursor: &Cursor, waiter: &Waiter) {
+    fn attach_to(&mut self, partitions: &[PartitionId], cursor: &Cursor, waiter: &Waiter) {
         waiter.expect(partitions.len());
         for partition in partitions {
             let waiter = waiter.clone();
             if let Some(route) = self.routes.get(partition) {
-                route.addr.do_send(Wait { cursor: cursor.clone(), waiter });
+                let wait = ToPartition::Wait { cursor: cursor.clone(), waiter };
+                self.residents.tell(&route.addr, route.generation, wait);
             } else {
                 // Without an actor nothing is in flight: settled, or held by a halt.
                 let standing = self.routes.standing(partition);

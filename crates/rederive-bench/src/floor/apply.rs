@@ -1,6 +1,9 @@
 //! Applies a batch of events in one statement, or event by event.
 
-use std::{collections::HashMap, fmt::Write};
+use std::{
+    collections::HashMap,
+    fmt::{self, Write},
+};
 
 use diesel::{prelude::*, sqlite::SqliteConnection};
 
@@ -24,6 +27,17 @@ pub(crate) enum How {
     Statements,
 }
 
+impl fmt::Display for How {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            How::Json => f.write_str("one statement over JSON"),
+            How::Values(1) => f.write_str("a kept statement per row"),
+            How::Values(rows) => write!(f, "kept statements over {rows} rows"),
+            How::Statements => f.write_str("a Diesel statement per event"),
+        }
+    }
+}
+
 /// Applies the events to the table.
 pub(crate) fn apply(
     conn: &mut SqliteConnection,
@@ -32,9 +46,22 @@ pub(crate) fn apply(
     batch: &Batch,
 ) -> QueryResult<()> {
     match how {
-        How::Json => json(conn, table, &merged(batch)),
-        How::Values(size) => values(conn, table, &merged(batch), size),
+        How::Json | How::Values(_) => write(conn, table, how, &merged(batch), ADDED),
         How::Statements => batch.iter().try_for_each(|(_, event)| statement(conn, event)),
+    }
+}
+
+/// Writes the rows; `conflict` says what becomes of those that are there.
+pub(super) fn write(
+    conn: &mut SqliteConnection,
+    table: &str,
+    how: How,
+    rows: &[Delta<'_>],
+    conflict: &str,
+) -> QueryResult<()> {
+    match how {
+        How::Json | How::Statements => json(conn, table, rows, conflict),
+        How::Values(size) => values(conn, table, rows, size, conflict),
     }
 }
 
@@ -54,7 +81,12 @@ fn merged(batch: &Batch) -> Vec<Delta<'_>> {
     deltas
 }
 
-fn json(conn: &mut SqliteConnection, table: &str, deltas: &[Delta<'_>]) -> QueryResult<()> {
+fn json(
+    conn: &mut SqliteConnection,
+    table: &str,
+    deltas: &[Delta<'_>],
+    conflict: &str,
+) -> QueryResult<()> {
     let mut list = String::with_capacity(deltas.len() * 32);
     for Delta { account, balance, version } in deltas {
         list.push(if list.is_empty() { '[' } else { ',' });
@@ -66,7 +98,7 @@ fn json(conn: &mut SqliteConnection, table: &str, deltas: &[Delta<'_>]) -> Query
         "INSERT INTO {table} (id, balance, version)
          SELECT value->>0, value->>1, value->>2 FROM json_each("
     );
-    let tail = format!(") WHERE true{ON_CONFLICT}");
+    let tail = format!(") WHERE true{conflict}");
     Statement { head: &head, rows: Rows::Text(&list), tail: &tail }.execute(conn).map(drop)
 }
 
@@ -75,17 +107,19 @@ fn values(
     table: &str,
     deltas: &[Delta<'_>],
     size: usize,
+    conflict: &str,
 ) -> QueryResult<()> {
     let head = format!("INSERT INTO {table} (id, balance, version) VALUES ");
     let full = deltas.len() - deltas.len() % size;
     let (full, rest) = deltas.split_at(full);
     for rows in full.chunks(size).chain(rest.chunks(1)) {
-        Statement { head: &head, rows: Rows::Accounts(rows), tail: ON_CONFLICT }.execute(conn)?;
+        Statement { head: &head, rows: Rows::Accounts(rows), tail: conflict }.execute(conn)?;
     }
     Ok(())
 }
 
-const ON_CONFLICT: &str = " ON CONFLICT (id) DO UPDATE
+/// The numbers are added to those that are there.
+const ADDED: &str = " ON CONFLICT (id) DO UPDATE
       SET balance = balance + excluded.balance, version = version + excluded.version";
 
 fn statement(conn: &mut SqliteConnection, event: &AccountEvent) -> QueryResult<()> {

@@ -6,6 +6,7 @@
 
 pub(crate) mod apply;
 pub(crate) mod clients;
+pub(crate) mod fold;
 mod read;
 pub(crate) mod rebuild;
 mod statement;
@@ -20,7 +21,8 @@ pub(crate) fn connect(file: &Path) -> Result<SqliteConnection, crate::Failure> {
     conn.batch_execute(
         "PRAGMA busy_timeout = 5000; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;
          PRAGMA foreign_keys = ON; PRAGMA cache_size = -16384;
-         PRAGMA journal_size_limit = 67108864;",
+         PRAGMA journal_size_limit = 67108864;
+         PRAGMA temp_store = MEMORY;",
     )?;
     Ok(conn)
 }

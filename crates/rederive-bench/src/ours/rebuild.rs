@@ -2,21 +2,26 @@
 
 use std::{path::Path, time::Duration};
 
-use rederive::{Config, diesel::SqliteDatabase, prelude::*};
+use rederive::{
+    Config, Folded,
+    diesel::{SqliteDatabase, TableState},
+    prelude::*,
+};
 
 use crate::{
     Failure,
-    reducers::{Accounts, Accounts2, Accounts3, Accounts4, ByStatement},
+    reducers::{Accounts, Accounts2, Accounts3, Accounts4, ByStatement, Folding},
+    tables::accounts,
 };
 
 /// Longer than any measure takes.
 pub(crate) const LONG: Duration = Duration::from_secs(3600);
 
-/// The settings for rebuilds: larger slices and a larger window, as the documentation of [`Config`]
-/// advises; the rest as it comes. With `stay`, no partition is ever idle for long enough to stop.
+/// The default settings; with `stay`, each partition has an actor of its own, however many there are,
+/// and none is ever idle for long enough to stop.
 pub(crate) fn config(stay: bool) -> Config {
-    let config = Config { slice: 10_000, window: 50_000, ..Config::default() };
-    if stay { Config { idle_timeout: LONG, ..config } } else { config }
+    let config = Config::default();
+    if stay { Config { idle_timeout: LONG, bulk: usize::MAX, ..config } } else { config }
 }
 
 /// Has the first so many reducers catch up with the log.
@@ -49,6 +54,14 @@ pub(crate) fn registered(
 pub(crate) fn by_statement(file: &Path) -> Result<(), Failure> {
     let db = SqliteDatabase::open(file)?;
     let rederive = Rederive::new(db.event_log()).register(ByStatement, db.store());
+    run(rederive.config(config(false)), Await::caught_up("accounts").within(LONG))
+}
+
+/// Has the fold catch up.
+pub(crate) fn folded(file: &Path) -> Result<(), Failure> {
+    let db = SqliteDatabase::open(file)?;
+    let fold = Folded::with(Folding, TableState::new(accounts::table));
+    let rederive = Rederive::new(db.event_log()).register_fold(fold, db.store());
     run(rederive.config(config(false)), Await::caught_up("accounts").within(LONG))
 }
 

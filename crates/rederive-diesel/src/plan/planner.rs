@@ -1,7 +1,8 @@
 //! [`Planner`]: from ops to [`Step`]s.
 
-use std::{collections::HashMap, rc::Rc, sync::Arc};
+use std::{rc::Rc, sync::Arc};
 
+use foldhash::{HashMap, HashMapExt};
 use rederive_core::{Change, CustomOp, Key, Op, PartitionId, RowOp, Table, WhereOp};
 use smallvec::SmallVec;
 
@@ -65,12 +66,20 @@ pub(crate) enum PlanError<E> {
     Facts(E),
 }
 
+/// A table and a key in it.
+type Id<'a> = (usize, &'a Key);
+
+/// A row of the plan, and its layer.
+type Newest = (usize, u32);
+
 /// Turns the ops of a transaction into a [`Plan`].
 pub(crate) struct Planner<'a, F> {
     facts: F,
     tables: Vec<Known>,
     /// By table and key: the newest row of the plan, and its layer.
-    newest: HashMap<(usize, &'a Key), (usize, u32)>,
+    newest: HashMap<Id<'a>, Newest>,
+    /// What was looked up last: ops on one row often follow each other.
+    recent: Option<(Id<'a>, Newest)>,
     rows: Vec<Planned<'a>>,
     /// By row: its layer and its table.
     places: Vec<(u32, usize)>,
@@ -136,6 +145,7 @@ impl<'a, F: Facts> Planner<'a, F> {
             facts,
             tables: Vec::new(),
             newest: HashMap::new(),
+            recent: None,
             rows: Vec::new(),
             places: Vec::new(),
             others: Vec::new(),
@@ -223,7 +233,11 @@ impl<'a, F: Facts> Planner<'a, F> {
 
     fn row(&mut self, at: &mut Partition, table: usize, op: &'a RowOp) {
         let known = &self.tables[table];
-        let newest = self.newest.get(&(table, &op.key)).copied();
+        let id = (table, &op.key);
+        let newest = match self.recent {
+            Some((of, newest)) if of == id => Some(newest),
+            _ => self.newest.get(&id).copied(),
+        };
         let base = at.base_on(table);
         if let Some((row, layer)) = newest
             && layer >= base
@@ -231,6 +245,7 @@ impl<'a, F: Facts> Planner<'a, F> {
         {
             at.run = None;
             at.note(table, layer);
+            self.recent = Some((id, (row, layer)));
             return;
         }
         let planned = Planned::new(known.table, &op.key, &op.change, &known.facts);
@@ -251,7 +266,8 @@ impl<'a, F: Facts> Planner<'a, F> {
         at.note(table, layer);
         let row = self.rows.len();
         self.rows.push(planned);
-        self.newest.insert((table, &op.key), (row, layer));
+        self.newest.insert(id, (row, layer));
+        self.recent = Some((id, (row, layer)));
         self.places.push((layer, table));
     }
 

@@ -184,7 +184,8 @@ fn connect(target: &Target, options: &SqliteOptions) -> QueryResult<SqliteConnec
         "PRAGMA synchronous = {synchronous};
          PRAGMA foreign_keys = ON;
          PRAGMA cache_size = -16384;
-         PRAGMA journal_size_limit = 67108864;"
+         PRAGMA journal_size_limit = 67108864;
+         PRAGMA temp_store = MEMORY;"
     ))?;
     Ok(conn)
 }
