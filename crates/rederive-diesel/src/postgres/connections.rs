@@ -392,7 +392,7 @@ fn not_set_up(target: &Target, schema: &Schema, error: Error) -> PostgresError {
             schema: schema.name.clone(),
             problem: format!(
                 "{}: the user needs the right to create tables in it (GRANT USAGE, CREATE ON SCHEMA), \
-                 or another user sets them up first",
+                 or another user sets them up first and grants it what docs/postgres.md lists",
                 text_of(&error)
             ),
         },
