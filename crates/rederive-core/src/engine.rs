@@ -56,6 +56,16 @@ pub trait Engine: Send + Sync + 'static {
         cursor: &Cursor,
         fresh: bool,
     ) -> Box<dyn PartitionEngine<Self::Event>>;
+
+    /// As [`PartitionEngine::reduce`], without one, for a reducer that keeps nothing of a partition
+    /// from one event to the next. `None` if it [does](Self::is_stateful).
+    fn reduce_alone(
+        &self,
+        _partition: &PartitionId,
+        _events: &[&Recorded<Self::Event>],
+    ) -> Option<Reduction> {
+        None
+    }
 }
 
 /// What reduces the events of one partition.
@@ -154,6 +164,10 @@ impl<E: Send + Sync + 'static> Engine for Stateless<E> {
 
     fn start(&self, _: &PartitionId, _: &Cursor, _: bool) -> Box<dyn PartitionEngine<E>> {
         Box::new(Self { reducer: Arc::clone(&self.reducer), name: Arc::clone(&self.name) })
+    }
+
+    fn reduce_alone(&self, partition: &PartitionId, events: &[&Recorded<E>]) -> Option<Reduction> {
+        Some(reduce_named(&self.name, &*self.reducer, partition, events.iter().copied()))
     }
 }
 

@@ -53,6 +53,11 @@ impl Watermark {
         number
     }
 
+    /// The number that the next slice will have.
+    pub fn next_number(&self) -> u64 {
+        self.next
+    }
+
     /// Settles `count` deliveries of the slice; true when that was the last of them.
     pub fn settle(&mut self, slice: u64, count: usize) -> bool {
         let after = self.spans.partition_point(|span| span.first <= slice);

@@ -62,6 +62,9 @@ impl<E: Send + Sync + 'static> Dispatcher<E> {
         let mut deliveries = 0;
         let (links, loads, residents, bulk) =
             (&self.links, &mut self.loads, &mut self.residents, self.bulk);
+        // Without a state, what is reduced does not depend on who does it.
+        let gathers = !links.engine.is_stateful() && (bulk || !self.gathered.is_idle());
+        let number = self.flow.next_number();
         let watermark = self.flow.watermark.cursor();
         let after = self.flow.position.clone();
         let (mut before, mut events) = (&after, 0);
@@ -87,6 +90,14 @@ impl<E: Send + Sync + 'static> Dispatcher<E> {
                         touched.push(partition);
                     }
                     route.batch.push(index);
+                } else if gathers && (bulk || self.gathered.holds(&partition, None)) {
+                    if self.routes.has_passed(&partition, entry.cursor()) {
+                        return;
+                    }
+                    if self.rebuilding.is_some() {
+                        links.rebuild.met(&partition);
+                    }
+                    self.gathered.push(partition, number, slice, index, links.sizes.group);
                 } else if self.routes.halt(&partition).is_some() {
                     // Held: settled as far as the watermark is concerned.
                     return;

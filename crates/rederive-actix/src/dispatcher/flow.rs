@@ -75,6 +75,11 @@ impl<E> Flow<E> {
         self.read - self.unfinished
     }
 
+    /// The number that the next slice will have.
+    pub(super) fn next_number(&self) -> u64 {
+        self.watermark.next_number()
+    }
+
     pub(super) fn set_window(&mut self, window: usize) {
         self.window = window;
     }

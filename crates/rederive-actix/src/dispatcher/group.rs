@@ -67,27 +67,29 @@ impl Grouping {
         })
     }
 
-    /// The next group of about `limit` events, unless one is under way. Without commits there is
-    /// one only if `even_empty`: to store the watermark.
+    /// The next group of about `limit` events, unless one is under way; first in it is what was
+    /// `gathered`. Without commits there is one only if `even_empty`: to store the watermark.
     pub(super) fn next(
         &mut self,
         of: &Stands<'_>,
+        gathered: Option<(Vec<PartitionCommit>, Settles)>,
         limit: usize,
         even_empty: bool,
     ) -> Option<Group> {
-        if self.under_way.is_some() || (self.pending.is_empty() && !even_empty) {
+        let nothing = self.pending.is_empty() && gathered.is_none();
+        if self.under_way.is_some() || (nothing && !even_empty) {
             return None;
         }
-        let mut events = 0;
+        let (mut commits, gathered) = gathered.unwrap_or_default();
+        let mut settles: HashMap<u64, usize> = gathered.into_iter().collect();
+        let mut events: usize = settles.values().sum();
         let fitting = self.pending.iter().take_while(|pending| {
             let fits = events < limit;
             events += pending.commit.events();
             fits
         });
         let fitting = fitting.count();
-        let mut settles: HashMap<u64, usize> = HashMap::new();
-        let (mut commits, mut under_way) =
-            (Vec::with_capacity(fitting), Vec::with_capacity(fitting));
+        let mut under_way = Vec::with_capacity(fitting);
         for Pending { generation, commit, settles: of_commit } in self.pending.drain(..fitting) {
             for (slice, count) in &of_commit {
                 *settles.entry(*slice).or_default() += count;

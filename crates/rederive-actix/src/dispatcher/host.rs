@@ -18,7 +18,7 @@ use crate::{
 };
 
 /// About how many events are reduced before others on the thread have their turn.
-const TURN: usize = 1000;
+pub(super) const TURN: usize = 1000;
 
 /// Who runs a partition.
 pub(super) enum Host<E: Send + Sync + 'static> {

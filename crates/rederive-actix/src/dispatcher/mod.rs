@@ -3,6 +3,8 @@
 mod courier;
 mod dispatch;
 mod flow;
+mod gathered;
+mod gathering;
 mod group;
 mod host;
 mod rate;
@@ -30,6 +32,7 @@ use rederive_core::{
 
 use self::{
     flow::Flow,
+    gathered::Gathered,
     group::Grouping,
     host::{Host, Residents},
     route::Routes,
@@ -64,8 +67,10 @@ pub(crate) struct Dispatcher<E: Send + Sync + 'static> {
     flow: Flow<E>,
     routes: Routes<Host<E>>,
     residents: Residents<E>,
+    gathered: Gathered<E>,
     grouping: Grouping,
-    /// Whether there is so much to come that partitions are run here, without actors of their own.
+    /// Whether there is so much to come that partitions are run here, without actors of their own, or
+    /// their events are reduced together.
     bulk: bool,
     repairs: repair::Repairs<Host<E>>,
     loads: load::Loads,
@@ -144,6 +149,7 @@ impl<E: Send + Sync + 'static> Dispatcher<E> {
             flow: Flow::new(Cursor::Start, links.config.window),
             routes: Routes::new(Vec::new()),
             residents: Residents::default(),
+            gathered: Gathered::default(),
             bulk: false,
             grouping: Grouping::default(),
             repairs: repair::Repairs::default(),
@@ -286,6 +292,7 @@ impl<E: Send + Sync + 'static> Dispatcher<E> {
         self.repairs.clear();
         self.routes.clear();
         self.residents.clear();
+        self.gathered = Gathered::default();
         self.courier.abort();
         if stops {
             self.stop(ctx);
@@ -310,6 +317,7 @@ impl<E: Send + Sync + 'static> Dispatcher<E> {
             && (self.flow.unsettled() == self.routes.held_up() || self.loads.given_up())
             && self.grouping.is_idle()
             && self.residents.is_idle()
+            && self.gathered.is_idle()
             && self.courier.is_none()
             && !self.store_watermark(ctx)
         {

@@ -24,6 +24,7 @@ impl<E: Send + Sync + 'static> Handler<RebuildPartition> for Dispatcher<E> {
     type Result = ();
 
     fn handle(&mut self, rebuild: RebuildPartition, ctx: &mut Context<Self>) {
+        let Some(rebuild) = self.part_for_reset(rebuild, ctx) else { return };
         let RebuildPartition { partition, reply } = rebuild;
         match self.may_be_rebuilt(&partition) {
             Err(error) => tell(vec![reply], &Err(error)),

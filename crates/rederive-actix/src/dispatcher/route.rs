@@ -111,6 +111,9 @@ impl<A> Routes<A> {
     }
 
     pub(super) fn get_mut(&mut self, partition: &PartitionId) -> Option<&mut Route<A>> {
+        if self.active.is_empty() {
+            return None;
+        }
         self.active.get_mut(partition)
     }
 
@@ -136,6 +139,15 @@ impl<A> Routes<A> {
 
     pub(super) fn standing(&self, partition: &PartitionId) -> Option<&Standing> {
         self.standing.get(partition)
+    }
+
+    /// Whether the event is not for a partition that has no actor: held by its halt, or done before.
+    pub(super) fn has_passed(&self, partition: &PartitionId, event: &Cursor) -> bool {
+        if self.standing.is_empty() {
+            return false;
+        }
+        let standing = self.standing.get(partition);
+        standing.is_some_and(|standing| standing.halt.is_some() || *event <= standing.cursor)
     }
 
     /// Why the partition is halted, if it is.
@@ -310,10 +322,13 @@ impl<A> Routes<A> {
     }
 
     /// Where a partition stands that has no actor any more, if the watermark does not tell.
-    fn remember(&mut self, partition: PartitionId, cursor: Cursor, watermark: &Cursor) {
+    pub(super) fn remember(&mut self, partition: PartitionId, cursor: Cursor, watermark: &Cursor) {
         if cursor > *watermark {
-            let standing = Standing { cursor, halt: None };
-            self.standing.entry(partition).or_insert(standing);
+            let standing = Standing { cursor: cursor.clone(), halt: None };
+            let standing = self.standing.entry(partition).or_insert(standing);
+            if standing.halt.is_none() && cursor > standing.cursor {
+                standing.cursor = cursor;
+            }
         }
     }
 

@@ -7,6 +7,7 @@ use rederive_core::{Next, Notice, PartitionCommit, PartitionId, Repair, Settled,
 
 use super::{
     Dispatcher, Phase,
+    gathered::Outcomes,
     group::{Stands, UnderWay},
 };
 use crate::{
@@ -107,6 +108,7 @@ impl<E: Send + Sync + 'static> Handler<Committed> for Dispatcher<E> {
                 if fenced {
                     self.fence(ctx);
                 } else {
+                    self.after_gathered(ctx);
                     self.residents.go_on();
                     if self.residents.is_idle() {
                         self.flush(ctx);
@@ -128,7 +130,7 @@ impl<E: Send + Sync + 'static> Dispatcher<E> {
         ctx: &mut Context<Self>,
     ) {
         self.grouping.push(generation, commit, settles);
-        let more = self.residents.is_reducing();
+        let more = self.residents.is_reducing() || self.gathered.is_reducing();
         if !self.flush_scheduled && !more && !self.grouping.is_under_way() {
             self.flush_scheduled = true;
             ctx.notify(Flush);
@@ -137,12 +139,16 @@ impl<E: Send + Sync + 'static> Dispatcher<E> {
 
     /// Sends what is to be committed, unless more of it is about to come.
     pub(super) fn flush(&mut self, ctx: &Context<Self>) {
-        if !self.residents.is_reducing() {
+        if !self.residents.is_reducing() && !self.gathered.is_reducing() {
             self.send_group(false, ctx);
         }
     }
 
     fn send_group(&mut self, even_empty: bool, ctx: &Context<Self>) {
+        let gathered = match self.grouping.is_under_way() {
+            true => None,
+            false => self.send_gathered(ctx),
+        };
         let stands = Stands {
             reducer: &self.links.name,
             revision: self.revision,
@@ -150,7 +156,7 @@ impl<E: Send + Sync + 'static> Dispatcher<E> {
             watermark: &self.flow.watermark,
             passing: &self.passing,
         };
-        let group = self.grouping.next(&stands, self.links.sizes.group, even_empty);
+        let group = self.grouping.next(&stands, gathered, self.links.sizes.group, even_empty);
         if let Some(group) = group {
             self.links.persistence.do_send(Commit { group, reply: ctx.address().recipient() });
         }
@@ -171,9 +177,11 @@ impl<E: Send + Sync + 'static> Dispatcher<E> {
         self.revision = settled.revision;
         self.stored = settled.stored;
         self.tell_passed();
-        let (mut partitions, mut events) = (0, 0);
-        let only_watermark = commits.is_empty();
-        for (commit, result) in commits.into_iter().zip(settled.results) {
+        let only_watermark = settled.results.is_empty();
+        let mut results = settled.results;
+        let single = results.split_off(results.len().saturating_sub(commits.len()));
+        let Outcomes { mut partitions, mut events } = self.gathered_answered(results, ctx);
+        for (commit, result) in commits.into_iter().zip(single) {
             let Some(result) = result else { continue };
             if result.is_ok() {
                 self.skipped(&commit);
@@ -323,6 +331,7 @@ impl<E: Send + Sync + 'static> Dispatcher<E> {
         self.rebuild_on(ctx);
         self.begin_repairs(ctx);
         self.read_on(ctx);
+        self.reduce_gathered(ctx);
         self.stop_if_drained(ctx);
     }
 }

@@ -75,7 +75,7 @@ impl<E: Send + Sync + 'static> Handler<Report> for Dispatcher<E> {
             rate: self.flow.rate.per_second(Instant::now()),
             rebuild: self.rebuilding.as_ref().map(super::rebuild::Rebuilding::status),
             in_flight: self.flow.unsettled(),
-            active_partitions: self.routes.active(),
+            active_partitions: self.routes.active() + self.gathered.partitions(),
             halted_partitions: self.routes.halted(),
             retrying_partitions: self.routes.retrying(),
             effects: None,

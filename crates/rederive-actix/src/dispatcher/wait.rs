@@ -7,8 +7,7 @@ use rederive_core::{Cursor, Entry, PartitionId, Recorded, SkipRecord, Slice};
 
 use super::{Dispatcher, Phase};
 use crate::{
-    message::{Ask, Find, Found, Head, HeadIs, SkipsFound, ToPartition, Until, WaitFor},
-    partition_work::answer_without_actor,
+    message::{Ask, Find, Found, Head, HeadIs, SkipsFound, Until, WaitFor},
     waiter::{Outcome, Waiter},
 };
 
@@ -201,18 +200,7 @@ impl<E: Send + Sync + 'static> Dispatcher<E> {
     fn attach_to(&mut self, partitions: &[PartitionId], cursor: &Cursor, waiter: &Waiter) {
         waiter.expect(partitions.len());
         for partition in partitions {
-            let waiter = waiter.clone();
-            if let Some(route) = self.routes.get(partition) {
-                let wait = ToPartition::Wait { cursor: cursor.clone(), waiter };
-                self.residents.tell(&route.addr, route.generation, wait);
-            } else {
-                // Without an actor nothing is in flight: settled, or held by a halt.
-                let standing = self.routes.standing(partition);
-                let (stands_at, halt) = standing.map_or((&Cursor::Start, None), |standing| {
-                    (&standing.cursor, standing.halt.as_ref())
-                });
-                answer_without_actor(waiter, cursor, stands_at, halt);
-            }
+            self.wait_at(partition, cursor, waiter.clone());
         }
     }
 

@@ -101,6 +101,8 @@ struct Partition {
     /// The layer and set that its last op on a table with [`Policy::Order`] went to, if that was its
     /// last op.
     run: Option<(u32, usize, Shape)>,
+    /// The layer of its last op, if that was a custom op.
+    custom: Option<u32>,
     /// Where it stands in single tables.
     tables: SmallVec<[OnTable; 2]>,
 }
@@ -152,6 +154,14 @@ impl<'a, F: Facts> Planner<'a, F> {
         }
     }
 
+    /// Makes room for so many rows more.
+    #[cfg(feature = "sqlite")]
+    pub(crate) fn reserve(&mut self, rows: usize) {
+        self.newest.reserve(rows);
+        self.rows.reserve(rows);
+        self.places.reserve(rows);
+    }
+
     /// Plans all ops of one partition.
     pub(crate) fn add(
         &mut self,
@@ -164,16 +174,20 @@ impl<'a, F: Facts> Planner<'a, F> {
                 .map_err(|error| PlanError::Misfit(format!("{error} (partition {partition:?})")))?;
             match op {
                 Op::Custom(op) => {
-                    let layer = at.top.max(at.base);
+                    // Those in a row share a layer, in which they stay in order.
+                    let layer = at.custom.unwrap_or(at.top.max(at.base));
                     self.others.push((layer, Step::Custom(op)));
-                    at = Partition { base: layer + 1, top: layer + 1, ..Partition::default() };
+                    let (base, top) = (layer + 1, layer + 1);
+                    at = Partition { base, top, custom: Some(layer), ..Partition::default() };
                 }
                 Op::Row(op) => {
                     let table = self.table(op.table)?;
+                    at.custom = None;
                     self.row(&mut at, table, op);
                 }
                 Op::Where(op) => {
                     let table = self.table(op.table)?;
+                    at.custom = None;
                     self.select(&mut at, table, op);
                 }
             }

@@ -2,14 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use diesel::{
-    QueryResult,
-    dsl::sql,
-    prelude::*,
-    result::Error,
-    sql_types::{Nullable, Text},
-    sqlite::SqliteConnection,
-};
+use diesel::{QueryResult, prelude::*, result::Error, sqlite::SqliteConnection};
 use rederive_core::{
     Cursor, FailureKind, Halt, Lease, PartitionId, PartitionRecord, PartitionWrite, ReducerWrite,
     Revision, Timestamp,
@@ -227,23 +220,19 @@ pub(crate) fn advance(conn: &mut SqliteConnection, write: &ReducerWrite<'_>) -> 
     else {
         return Ok(false);
     };
-    let owned = reducers::table
-        .filter(reducers::name.eq(write.reducer))
-        .filter(reducers::epoch.eq(epoch))
-        .filter(reducers::revision.eq(number));
+    // A commit renews the lease. Diesel would prepare its own update anew each time.
+    const ADVANCE: &str = "UPDATE rederive_reducers SET cursor = ?1, revision = revision + 1,
+        rebuild_to = CASE WHEN rebuild_to > ?1 THEN rebuild_to END, lease_until = lease + ?2
+        WHERE name = ?3 AND epoch = ?4 AND revision = ?5 -- ";
     let watermark = write.watermark.encode();
-    let unreached = sql::<Nullable<Text>>("CASE WHEN rebuild_to > ")
-        .bind::<Text, _>(&watermark)
-        .sql(" THEN rebuild_to END");
-    let changed = diesel::update(owned)
-        .set((
-            reducers::cursor.eq(&watermark),
-            reducers::revision.eq(reducers::revision + 1),
-            reducers::rebuild_to.eq(unreached),
-            // A commit renews the lease.
-            reducers::lease_until.eq(reducers::lease + lease::now()),
-        ))
-        .execute(conn)?;
+    let binds = [
+        Bind::Text(&watermark),
+        Bind::Integer(lease::now()),
+        Bind::Text(write.reducer),
+        Bind::Integer(epoch),
+        Bind::Integer(number),
+    ];
+    let changed = Rows { head: ADVANCE, tail: "", width: 5, binds: &binds }.execute(conn)?;
     Ok(changed == 1)
 }
 

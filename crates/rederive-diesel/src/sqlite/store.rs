@@ -394,6 +394,7 @@ fn apply<'w>(
         silences.push(if emits { Some(silence::load(conn, write.reducer)?) } else { None });
     }
     let mut planner = Planner::new(Introspect { catalog, conn });
+    planner.reserve(writes.iter().map(|write| write.partitions.len()).sum());
     for (write, silence) in writes.iter().zip(&silences) {
         for PartitionWrite { partition, ops, .. } in &write.partitions {
             let silent = |op: &&Op| silence.as_ref().is_some_and(|it| it.covers(partition, op));
