@@ -1,7 +1,5 @@
 //! [`SqliteOps`]: SQL of the user's own as an op.
 
-use std::sync::Arc;
-
 use diesel::{
     Connection,
     query_builder::{QueryFragment, QueryId},
@@ -10,7 +8,7 @@ use diesel::{
 };
 use rederive_core::{Op, Ops, ReduceError};
 
-use crate::typed::SqlOp;
+use crate::typed::{SqlOp, Work};
 
 /// SQL of your own in the transaction of a [`SqliteStore`](crate::SqliteStore), for what
 /// [`DieselOps`](crate::DieselOps) cannot say. Any other store rejects it.
@@ -60,17 +58,28 @@ pub trait SqliteOps {
         F: Fn(&mut SqliteConnection) -> QueryResult<()> + Send + Sync + 'static;
 }
 
+/// A statement that owns its values.
+struct Stated<S>(S);
+
+impl<S> Work<SqliteConnection> for Stated<S>
+where
+    S: QueryFragment<Sqlite> + QueryId + Send + Sync,
+{
+    fn name(&self) -> String {
+        diesel::debug_query::<Sqlite, _>(&self.0).to_string()
+    }
+
+    fn run(&self, conn: &mut SqliteConnection) -> QueryResult<()> {
+        conn.execute_returning_count(&self.0).map(drop)
+    }
+}
+
 impl SqliteOps for Ops {
     fn statement<S>(&mut self, statement: S) -> Result<(), ReduceError>
     where
         S: QueryFragment<Sqlite> + QueryId + Send + Sync + 'static,
     {
-        let statement = Arc::new(statement);
-        let named = Arc::clone(&statement);
-        self.push(Op::Custom(SqlOp::<SqliteConnection>::statement(
-            move || diesel::debug_query::<Sqlite, _>(&*named).to_string(),
-            move |conn| conn.execute_returning_count(&*statement).map(drop),
-        )))
+        self.push(Op::Custom(SqlOp::<SqliteConnection>::of(Stated(statement))))
     }
 
     fn run<F>(&mut self, name: impl Into<String>, work: F) -> Result<(), ReduceError>

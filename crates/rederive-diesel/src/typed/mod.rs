@@ -31,6 +31,8 @@ pub use array_column::ArrayColumn;
 pub use changes::{Changes, Filter};
 pub use column_type::ColumnType;
 pub(crate) use custom::SqlOp;
+#[cfg(feature = "sqlite")]
+pub(crate) use custom::Work;
 pub use key::KeyOf;
 pub use memory::TypedRows;
 pub use owned::owned;
