@@ -13,6 +13,7 @@ use crate::fixture::{
 on_every_store!(
     a_store_that_stalls_does_not_delay_reducers_of_another_store,
     what_piles_up_behind_a_stalled_commit_goes_into_one_transaction,
+    a_reducer_whose_code_blocks_delays_none_of_another_thread,
     a_reducer_that_stalls_loses_nothing_of_another_that_shares_its_store,
     one_guilty_commit_among_many_delays_none_of_the_others,
     no_more_is_read_than_the_window_holds_while_the_store_stalls,
@@ -75,6 +76,22 @@ async fn what_piles_up_behind_a_stalled_commit_goes_into_one_transaction(world: 
     // The one that stalled, the ten others, what had been buffered behind that, and behind these.
     let commits = world.store_faults().counts().commits;
     assert!(commits <= 4, "{commits} transactions for 41 deliveries");
+    handle.stop().await;
+}
+
+async fn a_reducer_whose_code_blocks_delays_none_of_another_thread(world: World) {
+    let world = world.with(|config| config.dispatch_threads = 2);
+    let gate = Gate::closed();
+    let blocked = Accounts::copies().blocked_at(gate.clone());
+    let handle = world.start_with([Accounts::new(), blocked]).await;
+    open_many(&world, 3);
+    gate.wait_for_arrivals(1, PATIENCE);
+    let recorded = world.append([Event::deposited("001", 1)]);
+    handle.wait(Await::events("accounts", &recorded)).await.expect("done");
+    world.check();
+    gate.open();
+    handle.wait(Await::caught_up("copies")).await.expect("caught up");
+    assert_eq!(world.store.inner().rows(&COPIES), world.rows());
     handle.stop().await;
 }
 

@@ -1,6 +1,6 @@
 //! [`Config`]: the settings, each with its default and the reason for it.
 
-use std::time::Duration;
+use std::{num::NonZero, thread::available_parallelism, time::Duration};
 
 /// Settings of a supervisor. The defaults suit a service, also one that has much to catch up with.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,6 +30,10 @@ pub struct Config {
     /// What becomes of a reducer whose derived state was built by another version. Default
     /// [`OnVersionChange::Refuse`].
     pub on_version_change: OnVersionChange,
+    /// How many threads reducers are spread over, at most; the supervisor's own is one of them, and
+    /// there are no more than reducers. Default: as many as the machine has processors. Reducers of
+    /// one thread take turns: what one of them takes long for, the others wait for.
+    pub dispatch_threads: usize,
     /// How long a partition dispatcher stays after its last event. Default 30 s.
     pub idle_timeout: Duration,
     /// How many partition dispatchers a reducer keeps; beyond that the idlest are stopped early.
@@ -54,6 +58,10 @@ pub struct Config {
     /// How long this process keeps a reducer from others after it was last heard of: the time that a
     /// stand-by waits when the owner is killed. It is renewed each third of this time, by a thread of
     /// its own, and by every commit. Default 10 s; at least 10 ms.
+    ///
+    /// Nobody waits for the lease of an owner that is seen to have died: on Linux, a process of the
+    /// same machine, user and container that has not been given a name as its
+    /// [`instance`](Self::instance).
     pub lease: Duration,
     /// What becomes of a reducer that another process owns. Default [`OnOwned::StandBy`].
     pub on_owned: OnOwned,
@@ -66,7 +74,7 @@ pub struct Config {
     /// host, the process and a random number.
     ///
     /// A process that is given the same name at each start takes its reducers back at once after a
-    /// crash, instead of waiting for the end of its own lease. The danger: of two processes of one
+    /// crash, wherever it is started, instead of waiting for the end of its own lease. The danger: of two processes of one
     /// name, the later one takes the reducers away from the earlier one, which then stands by. Nothing
     /// is spoilt by that, but work is lost. So only give a name that no two processes can have at a
     /// time, like that of a pod of a stateful set.
@@ -122,6 +130,7 @@ impl Default for Config {
             bulk: 1000,
             progress_interval: Duration::from_secs(1),
             on_version_change: OnVersionChange::default(),
+            dispatch_threads: available_parallelism().map_or(1, NonZero::get),
             idle_timeout: Duration::from_secs(30),
             max_active: 20_000,
             max_halted: 10_000,
@@ -165,6 +174,7 @@ impl Config {
             window: self.window.max(1),
             batch: self.batch.max(1),
             group: self.group.max(1),
+            dispatch_threads: self.dispatch_threads.max(1),
             max_active: self.max_active.max(1),
             max_halted: self.max_halted.max(1),
             poll_interval: self.poll_interval.max(Duration::from_millis(1)),

@@ -46,6 +46,7 @@ mod config;
 mod message;
 mod supervisor;
 mod registration;
+mod threads;
 mod ready;
 mod ownership;
 mod instance;

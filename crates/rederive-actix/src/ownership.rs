@@ -36,7 +36,7 @@ impl Ownership {
     }
 
     /// From whom the next opening takes the reducer.
-    pub(crate) fn takes_from(&self, on_owned: OnOwned) -> TakeFrom {
+    pub(crate) fn takes_from(&self, on_owned: OnOwned) -> TakeFrom<'static> {
         let state = self.lock();
         match on_owned {
             // A dispatcher died, and its lease with it; somebody else's stays.

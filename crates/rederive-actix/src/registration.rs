@@ -2,7 +2,7 @@
 
 use std::{any::Any, sync::Arc};
 
-use actix::{Actor, Addr, Recipient};
+use actix::{Actor, Addr, ArbiterHandle, Context, Recipient};
 use rederive_core::{
     Begin, Deliver, Engine, EventLog, EventTypes, OpenError, OwnedTable, Reducer, Stateless, Store,
     StoreError, effect::Deliverer,
@@ -155,12 +155,11 @@ impl Registration {
     pub(crate) fn start(
         &self,
         shared: &Shared,
-        log: &LogActor,
-        persistence: &PersistenceActor,
+        needs: Needs<'_>,
         ready: Ready,
         guard: EndGuard<ActorEnded>,
     ) -> Option<DispatcherActor> {
-        self.0.start(shared, log, persistence, ready, guard)
+        self.0.start(shared, needs, ready, guard)
     }
 }
 
@@ -184,6 +183,14 @@ pub(crate) struct LogActor {
 pub(crate) struct PersistenceActor {
     pub(crate) addr: Addr<Persistence>,
     pub(crate) health: Health,
+}
+
+/// What a dispatcher needs to be there before it is started.
+pub(crate) struct Needs<'s> {
+    pub(crate) log: &'s LogActor,
+    pub(crate) persistence: &'s PersistenceActor,
+    /// Where it runs.
+    pub(crate) thread: ArbiterHandle,
 }
 
 /// A running dispatcher.
@@ -217,8 +224,7 @@ trait Register {
     fn start(
         &self,
         shared: &Shared,
-        log: &LogActor,
-        persistence: &PersistenceActor,
+        needs: Needs<'_>,
         ready: Ready,
         guard: EndGuard<ActorEnded>,
     ) -> Option<DispatcherActor>;
@@ -292,11 +298,11 @@ impl<E: Send + Sync + 'static> Register for Typed<E> {
     fn start(
         &self,
         shared: &Shared,
-        log: &LogActor,
-        persistence: &PersistenceActor,
+        needs: Needs<'_>,
         ready: Ready,
         guard: EndGuard<ActorEnded>,
     ) -> Option<DispatcherActor> {
+        let Needs { log, persistence, thread } = needs;
         // Of that type because it was started by a registration with the same log.
         let log_actor = log.addr.downcast_ref::<Addr<EventLogActor<E>>>()?;
         let links = Links {
@@ -320,7 +326,8 @@ impl<E: Send + Sync + 'static> Register for Typed<E> {
             on_version_change: self.on_version_change,
             deliverer: self.deliverer.clone(),
         };
-        let addr = Dispatcher::new(links, ready, guard).start();
+        let begin = move |_: &mut Context<_>| Dispatcher::new(links, ready, guard);
+        let addr = Dispatcher::start_in_arbiter(&thread, begin);
         Some(DispatcherActor {
             #[cfg(feature = "chaos")]
             deadly: crate::chaos::Deadly {

@@ -24,8 +24,9 @@ use crate::{
     persistence::Persistence,
     ready::Ready,
     rebuild::{Job, RebuildError, RebuildReport},
-    registration::{DispatcherActor, LogActor, PersistenceActor, Registration, Shared},
+    registration::{DispatcherActor, LogActor, Needs, PersistenceActor, Registration, Shared},
     status::{ReducerStatus, Report, SURVEY_TIME},
+    threads::Threads,
     worker::Place,
 };
 
@@ -43,6 +44,7 @@ pub struct Supervisor {
     stores: HashMap<StoreIdentity, Child<PersistenceActor>>,
     /// The commit thread of each store, which outlives an actor that dies.
     places: HashMap<StoreIdentity, Place>,
+    threads: Threads,
     directory: Directory,
     generation: u64,
     restarts: Restarts,
@@ -131,6 +133,7 @@ impl Supervisor {
     pub fn new(config: Config, observers: Vec<Arc<dyn Observer>>) -> Self {
         let config = config.checked();
         let instance = config.instance.clone().unwrap_or_else(instance::unique).into();
+        let threads = Threads::new(config.dispatch_threads);
         Self {
             shared: Shared { config, observers: Observers::new(observers), instance },
             registrations: HashMap::new(),
@@ -139,6 +142,7 @@ impl Supervisor {
             logs: HashMap::new(),
             stores: HashMap::new(),
             places: HashMap::new(),
+            threads,
             directory: Directory::default(),
             generation: 0,
             restarts: Restarts::default(),
@@ -236,7 +240,9 @@ impl Supervisor {
             return;
         };
         let ready = self.openings.get(name).cloned().unwrap_or_default();
-        let actor = registration.start(&self.shared, &log.actor, &store.actor, ready, guard);
+        let thread = self.threads.of(name);
+        let needs = Needs { log: &log.actor, persistence: &store.actor, thread };
+        let actor = registration.start(&self.shared, needs, ready, guard);
         if let Some(actor) = actor {
             self.directory.set(name, actor.wait_for.clone());
             self.dispatchers.insert(Arc::clone(name), Child { actor, generation: dispatcher });
@@ -250,6 +256,7 @@ impl Supervisor {
         self.registrations.remove(name);
         self.dispatchers.remove(name);
         self.directory.remove(name);
+        self.threads.forget(name);
     }
 
     /// Ends the dispatchers of these reducers, and starts others that resume from what is stored.
@@ -315,6 +322,7 @@ impl Supervisor {
             }
         }
         if stopping.open.is_empty() {
+            self.threads.join();
             for reply in stopping.replies.drain(..) {
                 let _ = reply.send(());
             }

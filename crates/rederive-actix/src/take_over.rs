@@ -1,8 +1,8 @@
 //! Opening a reducer as its owner, once or again.
 
-use rederive_core::{Claim, OpenError, Opened, Opening, Store, StoreError, Writer};
+use rederive_core::{Claim, OpenError, Opened, Opening, Store, StoreError, TakeFrom, Writer};
 
-use crate::{message::Open, persistence::open_writer};
+use crate::{instance, message::Open, persistence::open_writer};
 
 /// Opens the reducer; `None` when it was ours and somebody else has taken it over since.
 pub(crate) fn take_over(
@@ -18,20 +18,12 @@ pub(crate) fn take_over(
             return Ok(None);
         }
     }
-    let claim = Claim {
-        owner: &open.instance,
-        lease: open.lease,
-        from: open.ownership.takes_from(open.on_owned),
-    };
-    let opening = Opening {
-        tables: &open.tables,
-        start: open.start.clone(),
-        claim,
-        ..Opening::new(&open.reducer, open.version, open.kind)
-    };
-    let opened = match &open.reset {
-        Some(target) => store.reset(&opening, target),
-        None => store.open(&opening),
+    let opened = match open_from(open.ownership.takes_from(open.on_owned), open, store) {
+        // Nobody is going to renew that lease. If somebody else has it by now, the store refuses.
+        Err(OpenError::Owned { by, .. }) if was_ours.is_none() && instance::has_died(&by) => {
+            open_from(TakeFrom::Dead(&by), open, store)
+        }
+        opened => opened,
     };
     let opened = match opened {
         // Between the look and the opening.
@@ -43,4 +35,17 @@ pub(crate) fn take_over(
     }
     open.ownership.taken(opened.revision.epoch, opened.lease);
     Ok(Some(opened))
+}
+
+fn open_from(from: TakeFrom<'_>, open: &Open, store: &dyn Store) -> Result<Opened, OpenError> {
+    let opening = Opening {
+        tables: &open.tables,
+        start: open.start.clone(),
+        claim: Claim { owner: &open.instance, lease: open.lease, from },
+        ..Opening::new(&open.reducer, open.version, open.kind)
+    };
+    match &open.reset {
+        Some(target) => store.reset(&opening, target),
+        None => store.open(&opening),
+    }
 }

@@ -19,17 +19,19 @@ pub struct Claim<'a> {
     /// Zero for no lease: then anybody may take it over at any time.
     pub lease: Duration,
     /// From whom the reducer is taken whose lease is still valid.
-    pub from: TakeFrom,
+    pub from: TakeFrom<'a>,
 }
 
 /// From whom a reducer is taken although its lease is valid.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum TakeFrom {
+pub enum TakeFrom<'a> {
     /// From nobody: who has a valid lease keeps it.
     #[default]
     Nobody,
     /// From an owner of the same name, which is taken for an earlier life of the new one.
     Namesake,
+    /// From the owner of this name, which is known to have died; and from a namesake.
+    Dead(&'a str),
     /// From anybody.
     Anybody,
 }
@@ -66,6 +68,7 @@ impl Claim<'_> {
         let takes = match self.from {
             TakeFrom::Nobody => false,
             TakeFrom::Namesake => lease.owner == self.owner,
+            TakeFrom::Dead(owner) => lease.owner == owner || lease.owner == self.owner,
             TakeFrom::Anybody => true,
         };
         if takes {
@@ -83,7 +86,7 @@ impl Claim<'_> {
 mod tests {
     use super::*;
 
-    fn claim(owner: &str, from: TakeFrom) -> Claim<'_> {
+    fn claim<'a>(owner: &'a str, from: TakeFrom<'a>) -> Claim<'a> {
         Claim { owner, lease: Duration::from_secs(1), from }
     }
 
@@ -94,13 +97,16 @@ mod tests {
 
     #[test]
     fn a_valid_lease_is_taken_only_from_whom_the_claim_says() {
-        use TakeFrom::{Anybody, Namesake, Nobody};
+        use TakeFrom::{Anybody, Dead, Namesake, Nobody};
         for (owner, from, takes) in [
             ("bob", Nobody, false),
             ("bob", Namesake, false),
+            ("bob", Dead("alice"), true),
+            ("bob", Dead("carol"), false),
             ("bob", Anybody, true),
             ("alice", Nobody, false),
             ("alice", Namesake, true),
+            ("alice", Dead("carol"), true),
             ("alice", Anybody, true),
         ] {
             assert_eq!(taken(claim(owner, from), 1), takes, "{owner} from {from:?}");

@@ -13,6 +13,7 @@ use rederive_core::{Cursor, Lease, Notice, OpenError, Slice, Timestamp};
 use super::{Dispatcher, Phase, undecodable::Fate};
 use crate::{
     config::OnOwned,
+    instance::has_died,
     message::{Ask, Find, Head, LeaseLost, Seen},
     partition_work::now,
     rebuild::RebuildError,
@@ -307,7 +308,8 @@ impl<E: Send + Sync + 'static> Dispatcher<E> {
             }
         }
         let again = stand_by.again;
-        match stored.lease.filter(|lease| !lease.remaining.is_zero()) {
+        let lives = |lease: &Lease| !lease.remaining.is_zero() && !has_died(&lease.owner);
+        match stored.lease.filter(lives) {
             None => self.open_free(ctx),
             Some(Lease { owner, remaining }) => {
                 let waits = !stand_by.awaited.is_empty() || !self.settled.is_empty();

@@ -167,6 +167,7 @@ pub fn all<T: StoreUnderTest>() -> Vec<Check<T>> {
         leasing::who_was_taken_over_renews_and_releases_nothing,
         leasing::a_released_reducer_is_free_at_once,
         leasing::an_owner_may_come_back_under_its_name,
+        leasing::who_takes_from_one_who_died_takes_it_from_that_one,
         leasing::who_takes_from_anybody_waits_for_nobody,
         leasing::a_claim_of_no_time_holds_nothing,
         leasing::of_many_that_want_a_free_reducer_one_gets_it,

@@ -17,7 +17,7 @@ use super::{
 const HOUR: Duration = Duration::from_secs(3600);
 const MOMENT: Duration = Duration::from_millis(20);
 
-fn opening<'a>(owner: &'a str, lease: Duration, from: TakeFrom) -> Opening<'a> {
+fn opening<'a>(owner: &'a str, lease: Duration, from: TakeFrom<'a>) -> Opening<'a> {
     let claim = Claim { owner, lease, from };
     Opening { claim, ..Opening::new("accounts", 1, CursorKind::Integer) }
 }
@@ -26,7 +26,7 @@ fn open<T: StoreUnderTest>(
     test: &T,
     owner: &str,
     lease: Duration,
-    from: TakeFrom,
+    from: TakeFrom<'_>,
 ) -> Result<Opened, OpenError> {
     test.store().open(&opening(owner, lease, from))
 }
@@ -177,6 +177,18 @@ pub fn an_owner_may_come_back_under_its_name<T: StoreUnderTest>(test: T) {
     let again = opening("alice", HOUR, TakeFrom::Namesake);
     test.store().reset(&again, &9.into()).expect("it is the same");
     is_refused(open(&test, "bob", HOUR, TakeFrom::Namesake), "alice");
+}
+
+/// And from no other who has it since; also by a reset.
+pub fn who_takes_from_one_who_died_takes_it_from_that_one<T: StoreUnderTest>(test: T) {
+    let mut alice = owned(&test, "alice");
+    is_refused(open(&test, "bob", HOUR, TakeFrom::Dead("carol")), "alice");
+    open(&test, "bob", HOUR, TakeFrom::Dead("alice")).expect("it takes it over");
+    assert_eq!(alice.commit(1, &[]), fenced("accounts"));
+    is_refused(open(&test, "carol", HOUR, TakeFrom::Dead("alice")), "bob");
+    let carol = opening("carol", HOUR, TakeFrom::Dead("bob"));
+    test.store().reset(&carol, &9.into()).expect("it takes it over");
+    is_refused(open(&test, "alice", HOUR, TakeFrom::Dead("bob")), "carol");
 }
 
 /// Also by a reset.
