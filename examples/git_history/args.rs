@@ -3,20 +3,24 @@
 use std::ffi::OsString;
 use std::path::PathBuf;
 
+use rederive_examples::Place;
+
 /// What `--help` prints.
 pub(crate) const HELP: &str = "\
 Reads the first-parent history of a git repository into an event log, derives two tables from
 it, files and authors, and checks the files against git.
 
-Usage: git_history [REPO] [--database FILE] [--revision REV] [--rebuild] [--portion N] [--bench]
+Usage: git_history [REPO] [--database FILE|URL] [--revision REV] [--rebuild] [--portion N] [--bench]
 
   REPO               a folder of the repository; the current folder if not given
   --database FILE    the SQLite database; a file per repository in the cache folder of the
                      system if not given
+  --database URL     a PostgreSQL database: postgres://USER@HOST:PORT/NAME, for one repository;
+                     a password is better kept in PGPASSWORD or ~/.pgpass
   --revision REV     the branch, tag or commit to read up to; HEAD if not given
   --rebuild          derive both tables anew from the event log
   --portion N        read and commit about N events at a time
-  --bench            derive into a temporary database, beside a hand-written loop that does the
+  --bench            derive into a temporary SQLite database, beside a hand-written loop that does the
                      same work, and print how fast both are
   -h, --help         print this and stop
 
@@ -35,7 +39,7 @@ pub(crate) enum Request {
 pub(crate) struct Args {
     pub(crate) repository: PathBuf,
     /// `None`: the one of the cache folder.
-    pub(crate) database: Option<PathBuf>,
+    pub(crate) database: Option<Place>,
     pub(crate) revision: String,
     pub(crate) work: Work,
     pub(crate) bench: bool,
@@ -60,7 +64,9 @@ pub(crate) fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Request,
     while let Some(argument) = parser.next()? {
         match argument {
             Short('h') | Long("help") => return Ok(Request::Help),
-            Long("database") if database.is_none() => database = Some(parser.value()?.into()),
+            Long("database") if database.is_none() => {
+                database = Some(Place::from(parser.value()?));
+            }
             Long("revision") if revision.is_none() => revision = Some(parser.value()?.string()?),
             Long("rebuild") => work.rebuild = true,
             Long("portion") if work.portion.is_none() => {
@@ -99,7 +105,7 @@ mod tests {
     fn arguments_may_stand_in_any_order() {
         let expected = Request::Run(Args {
             repository: "repo".into(),
-            database: Some("x.db".into()),
+            database: Some(Place::File("x.db".into())),
             revision: "v1".to_owned(),
             work: Work::default(),
             bench: false,

@@ -2,10 +2,11 @@
 
 use std::{io::Write as _, time::Duration};
 
-use rederive::diesel::{Expected, SqliteDatabase, SqliteEventLog};
+use rederive::diesel::{AppendError, Expected, PostgresEventLog, SqliteEventLog};
 use rederive::progress::{Progress, Stage};
 use rederive::{
-    Await, Config, Cursor, EventLog as _, Handle, OnOwned, RebuildError, Rederive, Sizes,
+    Await, Config, Cursor, EventLog, Handle, OnOwned, RebuildError, Recorded, Rederive, Sizes,
+    Store,
 };
 
 use crate::args::Work;
@@ -24,37 +25,67 @@ const STREAM: &str = "history";
 /// How often the bar moves while the reducers catch up.
 const TICK: Duration = Duration::from_millis(250);
 
-/// Brings the log and both tables of `database` up to the commit `to`.
+/// A log that the history is recorded in.
+pub(crate) trait HistoryLog: EventLog<Event = HistoryEvent> + Clone {
+    /// Appends events to the stream, if it is as long as expected.
+    async fn record(
+        &self,
+        expected: Expected,
+        events: Vec<HistoryEvent>,
+    ) -> Result<Vec<Recorded<HistoryEvent>>, AppendError>;
+}
+
+macro_rules! history_log {
+    ($log:ty) => {
+        impl HistoryLog for $log {
+            async fn record(
+                &self,
+                expected: Expected,
+                events: Vec<HistoryEvent>,
+            ) -> Result<Vec<Recorded<HistoryEvent>>, AppendError> {
+                self.append_to(STREAM, expected, events).await
+            }
+        }
+    };
+}
+
+history_log!(SqliteEventLog<HistoryEvent>);
+history_log!(PostgresEventLog<HistoryEvent>);
+
+/// Brings the log, and both tables of the store, up to the commit `to`.
 pub(crate) async fn derive(
     repository: &Repository,
     to: &CommitId,
-    database: &SqliteDatabase,
+    log: &impl HistoryLog,
+    store: &(impl Store + Clone),
     work: &Work,
 ) -> Result<(), Failure> {
-    let log = database.event_log::<HistoryEvent>();
+    // Before the last commit is looked up: what somebody else records after that, or a server for a run
+    // that was killed, is a conflict then, and not recorded once more.
+    let version = log.count(&Cursor::Start).map_err(unreadable)?;
     let head = log.head().map_err(unreadable)?;
-    let last = last_commit(&log, &head)?;
+    let last = last_commit(log, &head)?;
     let range = repository.range(last.as_ref(), to)?;
 
     let handle = Rederive::new(log.clone())
-        .register(Files, database.store())
-        .register(Authors, database.store())
+        .register(Files, store.clone())
+        .register(Authors, store.clone())
         .config(config(work))
         .start()
         .await
         .map_err(|error| {
-            let advice = "Remove the database file to derive everything anew, and run again.";
+            let advice = "Remove the database, or name another one, to derive everything anew.";
             Failure::new(error, advice)
         })?;
     let progress = Progress::on_stderr();
     let reading = progress.stage("reading", "commits", range.commits);
     let batches = Batches::new(repository.history(&range)?, BATCH);
     let derived = async {
-        append(&log, batches, reading).await?;
+        append(log, version, batches, reading).await?;
         if work.rebuild {
             rebuild(&handle).await?;
         }
-        catch_up(&handle, &progress, &log).await
+        catch_up(&handle, &progress, log).await
     };
     let derived = derived.await;
     handle.stop().await;
@@ -97,10 +128,7 @@ async fn rebuild(handle: &Handle) -> Result<(), Failure> {
 }
 
 /// The commit that the log goes up to; `None` for an empty log.
-fn last_commit(
-    log: &SqliteEventLog<HistoryEvent>,
-    head: &Cursor,
-) -> Result<Option<CommitId>, Failure> {
+fn last_commit(log: &impl HistoryLog, head: &Cursor) -> Result<Option<CommitId>, Failure> {
     if *head == Cursor::Start {
         return Ok(None);
     }
@@ -108,19 +136,19 @@ fn last_commit(
     Ok(last.map(|event| event.data.commit))
 }
 
-/// Appends the new commits. The reducers follow at the same time.
+/// Appends the new commits to a stream of so many events. The reducers follow at the same time.
 async fn append(
-    log: &SqliteEventLog<HistoryEvent>,
+    log: &impl HistoryLog,
+    mut version: u64,
     batches: impl Iterator<Item = Result<crate::event::Batch, crate::git::GitError>>,
     mut stage: Stage,
 ) -> Result<(), Failure> {
-    let mut version = log.count(&Cursor::Start).map_err(unreadable)?;
     let mut commits = 0;
     for batch in batches {
         let batch = batch.map_err(|error| Failure::from(error).after(commits))?;
         let events = batch.events.len() as u64;
         let expected = if version == 0 { Expected::NoStream } else { Expected::Version(version) };
-        log.append_to(STREAM, expected, batch.events).await.map_err(|error| {
+        log.record(expected, batch.events).await.map_err(|error| {
             let advice = "If another run is at work on this database, let it finish; run again.";
             Failure::new(format!("the commits cannot be recorded: {error}"), advice).after(commits)
         })?;
@@ -136,7 +164,7 @@ async fn append(
 async fn catch_up(
     handle: &Handle,
     progress: &Progress,
-    log: &SqliteEventLog<HistoryEvent>,
+    log: &impl HistoryLog,
 ) -> Result<(), Failure> {
     let mut stage: Option<(Stage, u64)> = None;
     loop {
@@ -153,7 +181,7 @@ async fn catch_up(
             }
             Err(error) => {
                 let advice = "The log holds all commits that were read; correct the cause, or \
-                              remove the database file to begin anew, and run again.";
+                              name another database to begin anew, and run again.";
                 return Err(Failure::new(format!("the tables are not complete: {error}"), advice));
             }
         }
@@ -166,6 +194,6 @@ async fn catch_up(
 }
 
 fn unreadable(error: impl Into<rederive::core::ReadError>) -> Failure {
-    let advice = "Look at the database file, or remove it to begin anew, and run again.";
+    let advice = "Look at the database, or name another one to begin anew, and run again.";
     Failure::new(error.into(), advice)
 }

@@ -13,11 +13,11 @@ use rederive::diesel::SqliteDatabase;
 use rederive::{Cursor, EventLog as _};
 
 use crate::args::Work;
+use crate::database::{Database, open_file, unusable};
 use crate::event::{Batches, HistoryEvent};
 use crate::failure::Failure;
 use crate::git::{Change, CommitId, Repository};
 use crate::tables::{Author, File, authors, files};
-use crate::{derive, open, unusable};
 
 diesel::table! {
     floor_cursor (id) {
@@ -41,8 +41,7 @@ pub(crate) fn compare(repository: &Repository, to: &CommitId) -> Result<String, 
         floor.push(took);
         let path = folder.path().join(format!("ours-{round}.db"));
         let (took, derived) = timed(&path, |database| {
-            let system = actix_rt::System::new();
-            system.block_on(derive::derive(repository, to, database, &Work::default()))?;
+            Database::Sqlite(database.clone()).derive(repository, to, &Work::default())?;
             rows(database)
         })?;
         ours.push(took);
@@ -70,7 +69,7 @@ fn timed<T>(
     path: &Path,
     run: impl FnOnce(&SqliteDatabase) -> Result<T, Failure>,
 ) -> Result<(Duration, T), Failure> {
-    let database = open(path)?;
+    let database = open_file(path)?;
     let begun = Instant::now();
     let result = run(&database)?;
     Ok((begun.elapsed(), result))

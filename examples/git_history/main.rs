@@ -2,9 +2,10 @@
 //!
 //! A newcomer's way through the program is the way of the data:
 //! [`git`] (what the repository says) → [`event`] (one event per changed path) → [`derive`]
-//! (the tables) → [`verify`] (equal to `git ls-tree`?) → [`report`].
+//! (the tables) → [`verify`] (equal to `git ls-tree`?) → [`report`]. [`database`] is SQLite or PostgreSQL.
 
 mod args;
+mod database;
 mod database_path;
 mod derive;
 mod event;
@@ -19,13 +20,13 @@ mod tables;
 mod verify;
 
 use std::io::Write as _;
-use std::path::Path;
 use std::process::ExitCode;
 
 use args::{Args, Request};
+use database::Database;
 use failure::Failure;
 use git::Repository;
-use rederive::diesel::{SqliteDatabase, SqliteError};
+use rederive_examples::Place;
 use verify::Verification;
 
 fn main() -> ExitCode {
@@ -54,24 +55,24 @@ fn run(args: &Args) -> Result<bool, Failure> {
         print(&floor::compare(&repository, &to)?)?;
         return Ok(true);
     }
-    let Some(path) = args.database.clone().or_else(|| database_path::default_for(&repository))
-    else {
-        return Err(Failure::new(
-            "there is no home folder to keep the database in",
-            "Name a file with `--database FILE`.",
-        ));
+    let place = match &args.database {
+        Some(place) => place.clone(),
+        None => Place::File(database_path::default_for(&repository).ok_or_else(|| {
+            Failure::new(
+                "there is no home folder to keep the database in",
+                "Name a file with `--database FILE`.",
+            )
+        })?),
     };
-    print(&format!("database {}\n", path.display()))?;
-    let database = open(&path)?;
-    actix_rt::System::new().block_on(derive::derive(&repository, &to, &database, &args.work))?;
+    let database = Database::open(&place)?;
+    print(&format!("database {}\n", database.name(&place)))?;
+    database.derive(&repository, &to, &args.work)?;
 
     let mut verification = Verification::against(repository.tree(&to)?)?;
-    let (files, authors) = database
-        .read(|connection| {
-            tables::for_each_file(connection, |path, entry| verification.row(path, entry))?;
-            Ok((tables::most_changed_files(connection)?, tables::most_active_authors(connection)?))
-        })
-        .map_err(unusable)?;
+    let (files, authors) = database.read(|tables| {
+        tables.for_each_file(&mut |path, entry| verification.row(path, entry))?;
+        Ok((tables.most_changed_files()?, tables.most_active_authors()?))
+    })?;
     let verdict = verification.finish();
     print(&format!(
         "\n{}\n{}\n{verdict}",
@@ -79,23 +80,6 @@ fn run(args: &Args) -> Result<bool, Failure> {
         report::most_active_authors(&authors),
     ))?;
     Ok(verdict.is_equal())
-}
-
-/// Opens the database, with the two tables in it.
-fn open(path: &Path) -> Result<SqliteDatabase, Failure> {
-    if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
-        std::fs::create_dir_all(folder).map_err(|error| {
-            let what = format!("the folder {} cannot be made: {error}", folder.display());
-            Failure::new(what, "Name another file with `--database FILE`.")
-        })?;
-    }
-    let database = SqliteDatabase::open(path).map_err(unusable)?;
-    database.write(tables::create).map_err(unusable)?;
-    Ok(database)
-}
-
-fn unusable(error: SqliteError) -> Failure {
-    Failure::new(error, "Name another file with `--database FILE`, or mend this one.")
 }
 
 /// To stdout. A reader that has gone away, as `head` does, is no failure.

@@ -1,17 +1,20 @@
 //! The command line.
 
 use std::ffi::OsString;
-use std::path::PathBuf;
 use std::time::Duration;
+
+use rederive_examples::Place;
 
 /// What `--help` prints.
 pub(crate) const HELP: &str = "\
 A double-entry ledger as a web service. Postings are events in a log; accounts and entries are
 derived from them, and every reply shows its own write.
 
-Usage: ledger --database FILE [--listen ADDR] [--lease SECONDS]
+Usage: ledger --database FILE|URL [--listen ADDR] [--lease SECONDS]
 
   --database FILE    the SQLite database; created if it does not exist
+  --database URL     a PostgreSQL database: postgres://USER@HOST:PORT/NAME;
+                     a password is better kept in PGPASSWORD or ~/.pgpass
   --listen ADDR      host and port to listen on; 127.0.0.1:8080 if not given,
                      port 0 takes a free one
   --lease SECONDS    how long another ledger on the same database waits for
@@ -31,7 +34,7 @@ pub(crate) enum Request {
 
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Args {
-    pub(crate) database: PathBuf,
+    pub(crate) database: Place,
     pub(crate) listen: String,
     pub(crate) lease: Duration,
 }
@@ -46,14 +49,14 @@ pub(crate) fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Request,
         match argument {
             Short('h') | Long("help") => return Ok(Request::Help),
             Long("database") if database.is_none() => {
-                database = Some(PathBuf::from(parser.value()?));
+                database = Some(Place::from(parser.value()?));
             }
             Long("listen") if listen.is_none() => listen = Some(parser.value()?.string()?),
             Long("lease") if lease.is_none() => lease = Some(parser.value()?.parse()?),
             other => return Err(other.unexpected()),
         }
     }
-    let database = database.ok_or("the argument '--database FILE' is missing")?;
+    let database = database.ok_or("the argument '--database FILE|URL' is missing")?;
     let lease =
         Duration::try_from_secs_f64(lease.unwrap_or(10.0)).map_err(|why| why.to_string())?;
     Ok(Request::Serve(Args {
@@ -74,8 +77,11 @@ mod tests {
     #[test]
     fn arguments_may_stand_in_any_order() {
         let lease = Duration::from_millis(500);
-        let expected =
-            Request::Serve(Args { database: "x.db".into(), listen: "[::1]:0".into(), lease });
+        let expected = Request::Serve(Args {
+            database: Place::File("x.db".into()),
+            listen: "[::1]:0".into(),
+            lease,
+        });
         for args in [
             &["--database", "x.db", "--lease", "0.5", "--listen", "[::1]:0"][..],
             &["--listen=[::1]:0", "--lease=.5", "--database=x.db"],

@@ -1,14 +1,13 @@
 //! The audit: totals of the whole ledger, exact at one cursor.
 //!
 //! The two sides of a posting are committed by two partitions, each in its own time. So a sum over
-//! all balances may meet a posting of which one side has arrived and the other has not. The
-//! reducer's *low watermark* says how far everything has arrived: at or below it, both sides of
-//! every posting are there. What the newest entries, those above it, have added is taken off again,
-//! and what remains is the ledger as it was at that cursor.
+//! all balances may meet a posting of which one side has arrived and the other has not. But once the
+//! reducer has *caught up* with what was the end of the log, both sides of every posting up to there
+//! have arrived. What the entries above that cursor have added is taken off again, and what remains is
+//! the ledger as it was at that cursor.
 
 use diesel::prelude::*;
 use diesel::sql_types::BigInt;
-use diesel::sqlite::SqliteConnection;
 use serde::Serialize;
 
 /// The totals of the events up to `cursor`.
@@ -22,9 +21,9 @@ pub(crate) struct Audit {
 }
 
 /// Sums in two halves of 32 bits each: the sum of all balances fits into 64 bits, but on the way
-/// there it need not, and SQLite gives up then.
+/// there it need not, and SQLite gives up then. PostgreSQL's sums are of a wider type, hence the casts.
 #[derive(QueryableByName)]
-struct Totals {
+pub(crate) struct Totals {
     #[diesel(sql_type = BigInt)]
     high: i64,
     #[diesel(sql_type = BigInt)]
@@ -41,49 +40,43 @@ impl Totals {
     }
 }
 
-const BALANCES: &str = "SELECT coalesce(sum(balance >> 32), 0) AS high,
-    coalesce(sum(balance & 0xffffffff), 0) AS low,
-    coalesce(sum(postings), 0) AS sides,
-    count(*) FILTER (WHERE opened <= ?) AS accounts
+pub(crate) const BALANCES: &str = "SELECT CAST(coalesce(sum(balance >> 32), 0) AS bigint) AS high,
+    CAST(coalesce(sum(balance & 4294967295), 0) AS bigint) AS low,
+    CAST(coalesce(sum(postings), 0) AS bigint) AS sides,
+    count(*) FILTER (WHERE opened <= $1) AS accounts
     FROM accounts";
 
-const NEWEST: &str = "SELECT coalesce(sum(amount >> 32), 0) AS high,
-    coalesce(sum(amount & 0xffffffff), 0) AS low,
+pub(crate) const NEWEST: &str = "SELECT CAST(coalesce(sum(amount >> 32), 0) AS bigint) AS high,
+    CAST(coalesce(sum(amount & 4294967295), 0) AS bigint) AS low,
     count(*) AS sides,
-    0 AS accounts
-    FROM entries WHERE cursor > ?";
+    CAST(0 AS bigint) AS accounts
+    FROM entries WHERE cursor > $1";
 
-/// Audits the ledger as it was at `cursor`, to which everything had arrived before `conn` began its
-/// transaction.
-pub(crate) fn audit(conn: &mut SqliteConnection, cursor: i64) -> QueryResult<Audit> {
-    let all: Totals = diesel::sql_query(BALANCES).bind::<BigInt, _>(cursor).get_result(conn)?;
-    let newest: Totals = diesel::sql_query(NEWEST).bind::<BigInt, _>(cursor).get_result(conn)?;
-    Ok(Audit {
-        sum: all.sum() - newest.sum(),
-        accounts: all.accounts,
-        postings: (all.sides - newest.sides) / 2,
-        cursor,
-    })
+impl Audit {
+    /// From the totals of all and of the entries after the cursor.
+    pub(crate) fn of(all: &Totals, newest: &Totals, cursor: i64) -> Self {
+        Self {
+            sum: all.sum() - newest.sum(),
+            accounts: all.accounts,
+            postings: (all.sides - newest.sides) / 2,
+            cursor,
+        }
+    }
 }
 
 #[cfg(test)]
 mod tests {
-    use diesel::connection::SimpleConnection;
-    use rederive::diesel::SqliteDatabase;
-
     use super::*;
-    use crate::tables;
+    use crate::tests;
 
-    /// The audit at a cursor of the tables after these statements.
+    /// The audit at a cursor of the tables after these statements, on whichever database.
     fn audited(cursor: i64, statements: &str) -> Audit {
-        let directory = tempfile::tempdir().unwrap();
-        let db = SqliteDatabase::open(directory.path().join("ledger.db")).unwrap();
-        db.write(|conn| {
-            tables::create(conn)?;
-            conn.batch_execute(statements)
-        })
-        .unwrap();
-        db.read(|conn| audit(conn, cursor)).unwrap()
+        let [on_sqlite, on_postgres] = [tests::sqlite(), tests::postgres()].map(|new| {
+            new.db.execute(statements);
+            new.db.read(|books| books.audit(cursor)).unwrap()
+        });
+        assert_eq!(on_sqlite, on_postgres);
+        on_sqlite
     }
 
     #[test]
@@ -120,7 +113,7 @@ mod tests {
 
     #[test]
     fn an_empty_ledger_is_in_balance() {
-        let audit = audited(0, "");
+        let audit = audited(0, "SELECT 1");
         assert_eq!(audit, Audit { sum: 0, accounts: 0, postings: 0, cursor: 0 });
     }
 }

@@ -3,11 +3,13 @@
 //! A newcomer's way through the program is the way of a posting: [`routes`] (HTTP) → [`request`]
 //! (is it one?) → [`service`] (does it fit? record it and wait) → [`event`] (in the log) →
 //! [`derive`] (the reducer) → [`tables`] → [`books`] (read back). [`reservations`] keeps balances
-//! from overflowing, [`audit`] says whether they add up, [`serve`] starts and stops it all.
+//! from overflowing, [`audit`] says whether they add up, [`database`] is SQLite or PostgreSQL,
+//! [`serve`] starts and stops it all.
 
 mod args;
 mod audit;
 mod books;
+mod database;
 mod derive;
 mod event;
 mod problem;

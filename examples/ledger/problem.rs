@@ -4,7 +4,7 @@ use std::fmt;
 
 use actix_web::http::StatusCode;
 use actix_web::{HttpResponse, ResponseError};
-use rederive::diesel::{AppendError, SqliteError};
+use rederive::diesel::{AppendError, PostgresError, SqliteError};
 use rederive::{AwaitError, Outcome, Reply};
 use serde::Serialize;
 
@@ -90,6 +90,18 @@ impl From<SqliteError> for Problem {
             SqliteError::Locked { .. } | SqliteError::Unavailable { .. } => {
                 Self::unavailable(error)
             }
+            _ => Self::broken(error),
+        }
+    }
+}
+
+impl From<PostgresError> for Problem {
+    fn from(error: PostgresError) -> Self {
+        match error {
+            PostgresError::Unreachable { .. }
+            | PostgresError::Busy { .. }
+            | PostgresError::ReadOnly { .. }
+            | PostgresError::Unavailable { .. } => Self::unavailable(error),
             _ => Self::broken(error),
         }
     }

@@ -7,7 +7,6 @@ use actix_web::web::{self, Data, Json, JsonConfig, Path, PathConfig, Query, Quer
 use actix_web::{HttpRequest, HttpResponse, ResponseError, Route};
 use serde_json::json;
 
-use crate::books;
 use crate::problem::Problem;
 use crate::request::{NewAccount, NewPosting, Page};
 use crate::service::Service;
@@ -78,7 +77,7 @@ async fn post(service: Data<Service>, body: Json<NewPosting>) -> Reply {
 
 async fn show_account(service: Data<Service>, id: Path<String>) -> Reply {
     let id = id.into_inner();
-    let account = service.read(move |conn| Ok((books::account(conn, &id)?, id))).await?;
+    let account = service.read(move |books| Ok((books.account(&id)?, id))).await?;
     match account {
         (Some(account), _) => Ok(HttpResponse::Ok().json(account)),
         (None, id) => Err(Problem::no_account(&id)),
@@ -87,18 +86,17 @@ async fn show_account(service: Data<Service>, id: Path<String>) -> Reply {
 
 async fn list_accounts(service: Data<Service>, page: Query<Page>) -> Reply {
     let page = page.into_inner();
-    let (limit, after) = (page.limit()?, page.after_id());
-    let accounts =
-        service.read(move |conn| books::accounts_after(conn, after.as_deref(), limit)).await?;
+    let (limit, after) = (page.limit()?, page.after_id()?);
+    let accounts = service.read(move |books| books.accounts_after(after.as_deref(), limit)).await?;
     Ok(HttpResponse::Ok().json(accounts))
 }
 
 async fn list_postings(service: Data<Service>, id: Path<String>, page: Query<Page>) -> Reply {
     let (id, limit, after) = (id.into_inner(), page.limit()?, page.after_cursor()?);
     let postings = service
-        .read(move |conn| {
-            let postings = match books::balance(conn, &id)? {
-                Some(_) => Some(books::postings_after(conn, &id, after, limit)?),
+        .read(move |books| {
+            let postings = match books.balance(&id)? {
+                Some(_) => Some(books.postings_after(&id, after, limit)?),
                 None => None,
             };
             Ok(postings.ok_or_else(|| Problem::no_account(&id)))

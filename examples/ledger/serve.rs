@@ -11,14 +11,14 @@ use std::time::{Duration, Instant};
 use actix_web::rt::{spawn, time::sleep};
 use actix_web::web::Data;
 use actix_web::{App, HttpServer};
-use rederive::diesel::{SqliteDatabase, SqliteOptions};
-use rederive::{Await, AwaitError, Config, Handle, Outcome, Rederive};
+use rederive::{Await, AwaitError, Config, Handle, Outcome};
 
 use crate::args::Args;
-use crate::derive::{LEDGER, Ledger};
+use crate::database::Database;
+use crate::derive::LEDGER;
+use crate::routes;
 use crate::service::Service;
 use crate::signal::StopSignal;
-use crate::{routes, tables};
 
 /// How long a request waits until its event is visible. Commits take milliseconds: who waits longer
 /// had better be told that something is wrong.
@@ -36,7 +36,7 @@ const FINISH_WITHIN: Duration = Duration::from_secs(20);
 pub(crate) struct Failure(String);
 
 impl Failure {
-    fn new(what: impl fmt::Display) -> Self {
+    pub(crate) fn new(what: impl fmt::Display) -> Self {
         Self(what.to_string())
     }
 }
@@ -57,10 +57,8 @@ pub(crate) async fn serve(args: Args) -> Result<(), Failure> {
     let workers = thread::available_parallelism().map_or(2, NonZero::get);
     // Two more for the event log and what else reads.
     let readers = u32::try_from(workers * READERS + 2).unwrap_or(u32::MAX);
-    let options = SqliteOptions::default().readers(readers);
-    let db = SqliteDatabase::open_with(&args.database, options).map_err(Failure::new)?;
-    let config = Config { lease: args.lease, ..Config::default() };
-    let handle = derive_from(&db, config).await?;
+    let db = Database::open(&args.database, readers)?;
+    let handle = db.derive(Config { lease: args.lease, ..Config::default() }).await?;
 
     // Requests count on the tables holding all that was recorded before.
     let served = match stop.or(catch_up(&handle)).await {
@@ -74,13 +72,6 @@ pub(crate) async fn serve(args: Args) -> Result<(), Failure> {
     // Last of all, as the requests that were under way needed the reducer.
     handle.stop().await;
     served
-}
-
-/// Creates the tables where they are missing and starts the reducer that fills them.
-pub(crate) async fn derive_from(db: &SqliteDatabase, config: Config) -> Result<Handle, Failure> {
-    db.write(tables::create).map_err(Failure::new)?;
-    let rederive = Rederive::new(db.event_log()).config(config).register(Ledger, db.store());
-    rederive.start().await.map_err(Failure::new)
 }
 
 /// Answers requests until the signal, and those under way at that moment.

@@ -7,13 +7,13 @@ use std::time::Duration;
 
 use actix_web::web;
 use diesel::QueryResult;
-use diesel::sqlite::SqliteConnection;
-use rederive::diesel::{AppendError, Expected, SqliteDatabase, SqliteEventLog};
+use rederive::diesel::{AppendError, Expected};
 use rederive::{Await, AwaitError, Handle, Recorded};
 use serde::Serialize;
 
-use crate::audit::{self, Audit};
-use crate::books::{self, Account};
+use crate::audit::Audit;
+use crate::books::{Account, Books};
+use crate::database::Database;
 use crate::derive::{self, LEDGER};
 use crate::event::{LedgerEvent, Posting};
 use crate::problem::Problem;
@@ -23,8 +23,7 @@ use crate::reservations::{Claim, Reservations};
 /// What the handlers of requests share. Clones are handles of the same.
 #[derive(Clone)]
 pub(crate) struct Service {
-    db: SqliteDatabase,
-    log: SqliteEventLog<LedgerEvent>,
+    db: Database,
     handle: Handle,
     reservations: Arc<Mutex<Reservations>>,
     /// How long a request waits until its event is visible.
@@ -40,9 +39,8 @@ pub(crate) struct Receipt {
 
 impl Service {
     /// Begins without reservations: everything in the log must be visible already.
-    pub(crate) fn new(db: SqliteDatabase, handle: Handle, patience: Duration) -> Self {
-        let log = db.event_log();
-        Self { db, log, handle, reservations: Arc::default(), patience }
+    pub(crate) fn new(db: Database, handle: Handle, patience: Duration) -> Self {
+        Self { db, handle, reservations: Arc::default(), patience }
     }
 
     /// The same service, to whom this patience is given.
@@ -55,11 +53,10 @@ impl Service {
     /// and a worker of the server that waits answers nobody.
     pub(crate) async fn read<T: Send + 'static>(
         &self,
-        read: impl FnOnce(&mut SqliteConnection) -> QueryResult<T> + Send + 'static,
+        read: impl FnOnce(&mut dyn Books) -> QueryResult<T> + Send + 'static,
     ) -> Result<T, Problem> {
         let db = self.db.clone();
-        let result = web::block(move || db.read(read)).await.map_err(Problem::unavailable)?;
-        Ok(result?)
+        web::block(move || db.read(read)).await.map_err(Problem::unavailable)?
     }
 
     pub(crate) async fn open(&self, account: NewAccount) -> Result<Account, Problem> {
@@ -67,7 +64,7 @@ impl Service {
         let event = LedgerEvent::Opened { id: id.clone(), owner };
         // Of two requests for one id at the same time, the log takes one.
         let stream = format!("account:{id}");
-        let recorded = match self.log.append_to(stream, Expected::NoStream, vec![event]).await {
+        let recorded = match self.db.append_to(stream, Expected::NoStream, vec![event]).await {
             Ok(recorded) => recorded,
             Err(AppendError::Conflict { .. }) => {
                 let what = format!("the account {id:?} exists already");
@@ -77,7 +74,7 @@ impl Service {
         };
         let cursor = cursor_of(&recorded)?;
         self.visible(&recorded).await.map_err(|error| Problem::not_visible(&error, cursor))?;
-        let found = self.read(move |conn| books::account(conn, &id)).await;
+        let found = self.read(move |books| books.account(&id)).await;
         found
             .and_then(|account| account.ok_or_else(|| Problem::broken("the account is gone")))
             .map_err(|problem| problem.recorded_at(cursor))
@@ -88,7 +85,7 @@ impl Service {
         let recorded = match self.fits(&claim).await {
             // A future that is dropped while it appends leaves its claim behind. That is merely too
             // careful.
-            Ok(()) => self.log.append(vec![LedgerEvent::Posted(claim.posting().clone())]).await,
+            Ok(()) => self.db.append(vec![LedgerEvent::Posted(claim.posting().clone())]).await,
             Err(problem) => {
                 self.reservations().release(&claim);
                 return Err(problem);
@@ -125,17 +122,14 @@ impl Service {
         let impossible = |why: &dyn Display| {
             Problem::unavailable(format_args!("the ledger cannot be audited now: {why}"))
         };
+        let db = self.db.clone();
+        let head = web::block(move || db.head()).await.map_err(Problem::unavailable)?;
+        let cursor = derive::number(&head?).map_err(Problem::broken)?;
         let request = Await::caught_up(LEDGER).within(self.patience);
         // An error, too, when an account is halted: it lacks the effect of a posting whose other
         // side may have arrived.
         self.handle.wait(request).await.map_err(|error| impossible(&error))?;
-        let status = self.handle.status().await.into_iter().find(|of| of.reducer == LEDGER);
-        let status = status.ok_or_else(|| impossible(&"it is being stopped"))?;
-        if status.halted_partitions > 0 {
-            return Err(impossible(&"an account is halted"));
-        }
-        let cursor = derive::number(&status.watermark).map_err(Problem::broken)?;
-        self.read(move |conn| audit::audit(conn, cursor)).await
+        self.read(move |books| books.audit(cursor)).await
     }
 
     /// Whether both accounts exist and neither balance could overflow.
@@ -151,8 +145,8 @@ impl Service {
     }
 
     async fn balances(&self, from: String, to: String) -> Result<(i64, i64), Problem> {
-        self.read(move |conn| {
-            let balances = (books::balance(conn, &from)?, books::balance(conn, &to)?);
+        self.read(move |books| {
+            let balances = (books.balance(&from)?, books.balance(&to)?);
             Ok(match balances {
                 (Some(from), Some(to)) => Ok((from, to)),
                 (None, _) => Err(Problem::no_account(&from)),

@@ -1,6 +1,7 @@
 //! The derived tables.
 
 use diesel::connection::SimpleConnection;
+use diesel::pg::PgConnection;
 use diesel::prelude::*;
 use diesel::sqlite::SqliteConnection;
 
@@ -52,5 +53,39 @@ pub(crate) fn create(conn: &mut SqliteConnection) -> QueryResult<()> {
         ) STRICT, WITHOUT ROWID;
         -- For the audit, which looks at the newest entries of all accounts.
         CREATE INDEX IF NOT EXISTS entries_cursor ON entries (cursor);",
+    )
+}
+
+/// The same on PostgreSQL. Ids are ordered by their bytes, as in SQLite, whatever the language of the
+/// database.
+pub(crate) fn create_on_postgres(conn: &mut PgConnection) -> QueryResult<()> {
+    conn.batch_execute(
+        "DO $$ BEGIN
+            -- Of two ledgers that start at the same time, each would find no tables.
+            PERFORM pg_advisory_xact_lock(hashtext('ledger'));
+            -- To create an index that exists would have to wait for all who write to its table.
+            IF to_regclass('entries') IS NOT NULL THEN
+                RETURN;
+            END IF;
+            CREATE TABLE accounts (
+                id text COLLATE \"C\" PRIMARY KEY,
+                owner text NOT NULL,
+                balance bigint NOT NULL,
+                postings bigint NOT NULL,
+                opened bigint NOT NULL
+            );
+            CREATE TABLE entries (
+                account text COLLATE \"C\" NOT NULL,
+                cursor bigint NOT NULL,
+                from_account text NOT NULL,
+                to_account text NOT NULL,
+                amount bigint NOT NULL,
+                memo text,
+                time text NOT NULL,
+                PRIMARY KEY (account, cursor)
+            );
+            -- For the audit, which looks at the newest entries of all accounts.
+            CREATE INDEX entries_cursor ON entries (cursor);
+        END $$",
     )
 }

@@ -2,7 +2,7 @@
 //! exactly once for each order, though the process may be killed at any moment.
 //!
 //! ```text
-//! payments --database FILE --bank FILE [--lease SECONDS]
+//! payments --database FILE|URL --bank FILE [--lease SECONDS]
 //! ```
 //!
 //! Each line of the standard input is an order, as `NUMBER CUSTOMER CENTS`; other processes may append
@@ -18,14 +18,19 @@ use std::{
 };
 
 use lexopt::{Arg, Parser, ValueExt};
-use rederive::{Begin, Config, EventStream, diesel::SqliteDatabase, prelude::*};
+use rederive::{
+    AppendOnce, Begin, Config, EventStream, Store,
+    diesel::{AppendError, PostgresDatabase, PostgresOptions, SqliteDatabase},
+    prelude::*,
+};
+use rederive_examples::Place;
 
 use charges::{Charges, Event};
 
 type Failure = Box<dyn std::error::Error>;
 
 struct Args {
-    database: PathBuf,
+    database: Place,
     bank: PathBuf,
     lease: Duration,
 }
@@ -34,13 +39,13 @@ fn parse(mut parser: Parser) -> Result<Args, Failure> {
     let (mut database, mut bank, mut lease) = (None, None, 10.0);
     while let Some(arg) = parser.next()? {
         match arg {
-            Arg::Long("database") => database = Some(parser.value()?.into()),
+            Arg::Long("database") => database = Some(Place::from(parser.value()?)),
             Arg::Long("bank") => bank = Some(parser.value()?.into()),
             Arg::Long("lease") => lease = parser.value()?.parse()?,
             other => return Err(other.unexpected().into()),
         }
     }
-    let database = database.ok_or("--database FILE is missing")?;
+    let database = database.ok_or("--database FILE|URL is missing")?;
     let bank = bank.ok_or("--bank FILE is missing")?;
     Ok(Args { database, bank, lease: Duration::try_from_secs_f64(lease)? })
 }
@@ -54,18 +59,38 @@ fn order(line: &str) -> Option<Event> {
 fn main() -> Result<(), Failure> {
     env_logger::init();
     let args = parse(Parser::from_env())?;
-    actix_rt::System::new().block_on(run(args))
+    let system = actix_rt::System::new();
+    match &args.database {
+        Place::File(path) => {
+            let db = SqliteDatabase::open(path)?;
+            let log = db.event_log::<Event>();
+            let orders = log.clone();
+            let order = move |event| orders.append_blocking(vec![event]).map(drop);
+            system.block_on(run(log, order, db.store(), &args))
+        }
+        Place::Server(url) => {
+            let options = PostgresOptions::default().application_name("payments");
+            let db = PostgresDatabase::connect_with(url, options)?;
+            let log = db.event_log::<Event>();
+            let orders = log.clone();
+            let order = move |event| orders.append_blocking(vec![event]).map(drop);
+            system.block_on(run(log, order, db.store(), &args))
+        }
+    }
 }
 
-async fn run(args: Args) -> Result<(), Failure> {
-    let db = SqliteDatabase::open(&args.database)?;
-    let log = db.event_log::<Event>();
+async fn run(
+    log: impl AppendOnce<Event = Event> + Clone,
+    append: impl Fn(Event) -> Result<(), AppendError> + Send + 'static,
+    store: impl Store,
+    args: &Args,
+) -> Result<(), Failure> {
     let mut events = EventStream::new(log.clone(), log.head()?)?;
-    let charges = Charges { bank: args.bank };
+    let charges = Charges { bank: args.bank.clone() };
     let config = Config { lease: args.lease, ..Config::default() };
     let rederive = Rederive::new(log.clone())
         .config(config)
-        .register_service_from(charges, Begin::Start, log.clone(), db.store())
+        .register_service_from(charges, Begin::Start, log, store)
         .start()
         .await?;
     // The stream ends with the input.
@@ -76,7 +101,7 @@ async fn run(args: Args) -> Result<(), Failure> {
                 log::error!("no order: {line}");
                 continue;
             };
-            if let Err(error) = log.append_blocking(vec![order]) {
+            if let Err(error) = append(order) {
                 log::error!("not ordered: {error}");
             }
         }

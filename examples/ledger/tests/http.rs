@@ -7,7 +7,7 @@ use actix_web::test::{self, TestRequest};
 use actix_web::web::Data;
 use serde_json::{Value, json};
 
-use super::World;
+use super::{World, on_every_database};
 use crate::routes;
 
 /// The status and the body of a reply. Every body here is JSON, or empty.
@@ -30,9 +30,14 @@ async fn post(world: &World, path: &str, body: Value) -> (u16, Value) {
     ask(world, Method::POST, path, &body.to_string()).await
 }
 
-#[actix_web::test]
-async fn an_account_is_opened_once_and_shown() {
-    let world = World::new().await;
+on_every_database! {
+    an_account_is_opened_once_and_shown,
+    a_posting_is_shown_from_both_sides,
+    lists_come_in_pages,
+    every_error_says_why_in_json,
+}
+
+async fn an_account_is_opened_once_and_shown(world: World) {
     let alice = json!({ "id": "alice", "owner": "Alice" });
     let shown = json!({ "id": "alice", "owner": "Alice", "balance": 0, "postings": 0 });
     assert_eq!(post(&world, "/accounts", alice.clone()).await, (201, shown.clone()));
@@ -42,9 +47,8 @@ async fn an_account_is_opened_once_and_shown() {
     world.end().await;
 }
 
-#[actix_web::test]
-async fn a_posting_is_shown_from_both_sides() {
-    let world = World::with_accounts(&["alice", "bob"]).await;
+async fn a_posting_is_shown_from_both_sides(world: World) {
+    world.open(&["alice", "bob"]).await;
     let body = json!({ "from": "alice", "to": "bob", "amount": 250, "memo": "rent" });
     let (status, receipt) = post(&world, "/postings", body).await;
     assert_eq!((status, &receipt["balances"]), (201, &json!({ "alice": -250, "bob": 250 })));
@@ -63,9 +67,8 @@ async fn a_posting_is_shown_from_both_sides() {
     world.end().await;
 }
 
-#[actix_web::test]
-async fn lists_come_in_pages() {
-    let world = World::with_accounts(&["a", "b", "ä", "c"]).await;
+async fn lists_come_in_pages(world: World) {
+    world.open(&["a", "b", "ä", "c"]).await;
     for to in ["b", "c", "b"] {
         post(&world, "/postings", json!({ "from": "a", "to": to, "amount": 1 })).await;
     }
@@ -89,9 +92,8 @@ async fn lists_come_in_pages() {
     world.end().await;
 }
 
-#[actix_web::test]
-async fn every_error_says_why_in_json() {
-    let world = World::with_accounts(&["a", "b"]).await;
+async fn every_error_says_why_in_json(world: World) {
+    world.open(&["a", "b"]).await;
     let large = format!("{{\"id\":\"{}\"}}", "x".repeat(100_000));
     let posting = |amount: &str| format!(r#"{{"from":"a","to":"b","amount":{amount}}}"#);
     let cases = [

@@ -7,7 +7,7 @@ use actix_web::ResponseError;
 use actix_web::http::StatusCode;
 use rederive::Await;
 
-use super::{World, eventually, posting};
+use super::{World, eventually, on_every_database, posting};
 use crate::derive::LEDGER;
 use crate::event::{LedgerEvent, Posting};
 use crate::problem::Problem;
@@ -30,9 +30,18 @@ async fn post_at_once(
     results
 }
 
-#[actix_web::test]
-async fn a_reply_shows_its_own_write() {
-    let world = World::with_accounts(&["a", "b"]).await;
+on_every_database! {
+    a_reply_shows_its_own_write,
+    of_two_accounts_with_one_id_one_is_opened,
+    of_postings_at_the_same_time_only_those_that_fit_are_recorded,
+    a_balance_may_go_from_one_end_to_the_other_at_once,
+    what_is_recorded_but_not_visible_yet_is_said_and_stays_reserved,
+    the_audit_is_exact_while_postings_are_made,
+    with_a_halted_account_nothing_is_claimed,
+}
+
+async fn a_reply_shows_its_own_write(world: World) {
+    world.open(&["a", "b"]).await;
     for n in 1..=20 {
         let receipt = world.service.post(posting("a", "b", 5)).await.unwrap();
         let balances = BTreeMap::from([("a".to_owned(), -5 * n), ("b".to_owned(), 5 * n)]);
@@ -41,9 +50,7 @@ async fn a_reply_shows_its_own_write() {
     world.end().await;
 }
 
-#[actix_web::test]
-async fn of_two_accounts_with_one_id_one_is_opened() {
-    let world = World::new().await;
+async fn of_two_accounts_with_one_id_one_is_opened(world: World) {
     let open = |owner: &str| {
         let service = world.service.clone();
         let account = crate::request::NewAccount { id: "a".to_owned(), owner: owner.to_owned() };
@@ -61,9 +68,8 @@ async fn of_two_accounts_with_one_id_one_is_opened() {
     world.end().await;
 }
 
-#[actix_web::test]
-async fn of_postings_at_the_same_time_only_those_that_fit_are_recorded() {
-    let world = World::with_accounts(&["a", "b", "c", "d", "full"]).await;
+async fn of_postings_at_the_same_time_only_those_that_fit_are_recorded(world: World) {
+    world.open(&["a", "b", "c", "d", "full"]).await;
     let payers = ["a", "b", "c", "d"];
     // Four of them fill the account, each from an account of its own.
     let quarter = i64::MAX / 4;
@@ -82,9 +88,8 @@ async fn of_postings_at_the_same_time_only_those_that_fit_are_recorded() {
     world.end().await;
 }
 
-#[actix_web::test]
-async fn a_balance_may_go_from_one_end_to_the_other_at_once() {
-    let world = World::with_accounts(&["a", "b", "c", "d"]).await;
+async fn a_balance_may_go_from_one_end_to_the_other_at_once(world: World) {
+    world.open(&["a", "b", "c", "d"]).await;
     world.service.post(posting("a", "b", i64::MAX)).await.unwrap();
     // Their sum does not fit into 64 bits, but each balance on the way does.
     let postings = ["c", "d"].map(|from| posting(from, "a", i64::MAX));
@@ -99,9 +104,8 @@ async fn a_balance_may_go_from_one_end_to_the_other_at_once() {
     world.end().await;
 }
 
-#[actix_web::test]
-async fn what_is_recorded_but_not_visible_yet_is_said_and_stays_reserved() {
-    let world = World::with_accounts(&["a", "b"]).await;
+async fn what_is_recorded_but_not_visible_yet_is_said_and_stays_reserved(world: World) {
+    world.open(&["a", "b"]).await;
     let hasty = world.service.with_patience(Duration::ZERO);
     // Once in a while it is visible at once all the same: then back, and again.
     let problem = loop {
@@ -126,9 +130,8 @@ async fn what_is_recorded_but_not_visible_yet_is_said_and_stays_reserved() {
     world.end().await;
 }
 
-#[actix_web::test]
-async fn the_audit_is_exact_while_postings_are_made() {
-    let world = World::with_accounts(&["a", "b", "c", "d"]).await;
+async fn the_audit_is_exact_while_postings_are_made(world: World) {
+    world.open(&["a", "b", "c", "d"]).await;
     let ids = ["a", "b", "c", "d"];
     let poster = {
         let service = world.service.clone();
@@ -156,12 +159,11 @@ async fn the_audit_is_exact_while_postings_are_made() {
     world.end().await;
 }
 
-#[actix_web::test]
-async fn with_a_halted_account_nothing_is_claimed() {
-    let world = World::with_accounts(&["a", "b"]).await;
+async fn with_a_halted_account_nothing_is_claimed(world: World) {
+    world.open(&["a", "b"]).await;
     // As it cannot come about by way of requests.
     let lost = vec![LedgerEvent::Posted(posting("a", "nobody", 5))];
-    let recorded = world.db.event_log().append(lost).await.unwrap();
+    let recorded = world.new.db.append(lost).await.unwrap();
     world.handle.wait(Await::events(LEDGER, &recorded)).await.unwrap_err();
 
     let problem = world.service.audit().await.unwrap_err();
