@@ -11,14 +11,19 @@ use std::{
     time::{Duration, Instant},
 };
 
-use rederive::{
-    Cursor, EventLog,
-    diesel::{SqliteDatabase, SqliteEventLog},
-};
+use rederive::{Cursor, EventLog};
 use rederive_testkit::Seed;
 use serde::{Deserialize, Serialize};
 
-use crate::fixture::{PATIENCE, example};
+use crate::fixture::{
+    PATIENCE,
+    database::{Database, Opened, on_every_database},
+    example,
+};
+
+on_every_database! {
+    every_order_has_one_outcome_in_order_though_the_service_is_killed_at_any_moment,
+}
 
 /// As the example has it.
 #[derive(Serialize, Deserialize)]
@@ -35,10 +40,10 @@ struct Payments {
 }
 
 impl Payments {
-    fn start(database: &Path, bank: &Path) -> Self {
+    fn start(database: &Database, bank: &Path) -> Self {
         let mut child = Command::new(example("payments"))
             .arg("--database")
-            .arg(database)
+            .arg(database.argument("payments"))
             .arg("--bank")
             .arg(bank)
             // So long the next one waits after one was killed.
@@ -66,7 +71,7 @@ impl Drop for Payments {
 }
 
 /// The orders whose outcome the log holds, in the order of the log.
-fn outcomes(log: &SqliteEventLog<Event>) -> Vec<(u64, bool)> {
+fn outcomes(log: &impl EventLog<Event = Event>) -> Vec<(u64, bool)> {
     let events = log.fetch(&Cursor::Start, usize::MAX).expect("it can be read").events;
     let outcome = |event: rederive::Recorded<Event>| match event.data {
         Event::Ordered { .. } => None,
@@ -76,47 +81,64 @@ fn outcomes(log: &SqliteEventLog<Event>) -> Vec<(u64, bool)> {
     events.into_iter().filter_map(outcome).collect()
 }
 
-#[test]
-fn every_order_has_one_outcome_in_order_though_the_service_is_killed_at_any_moment() {
-    const ORDERS: u64 = 600;
-    const CUSTOMERS: u64 = 7;
-    let folder = tempfile::tempdir().expect("a temporary folder");
-    let (file, bank) = (folder.path().join("payments.db"), folder.path().join("bank"));
-    let log = SqliteDatabase::open(&file).expect("it can be opened").event_log::<Event>();
-    let is_small = |order: u64| !order.is_multiple_of(5);
-    let ordered = |order: u64| {
+const ORDERS: u64 = 600;
+const CUSTOMERS: u64 = 7;
+
+fn every_order_has_one_outcome_in_order_though_the_service_is_killed_at_any_moment(
+    database: Database,
+) {
+    let ordered = (0..ORDERS).map(|order| {
         let cents = if is_small(order) { 500 } else { 50_000 };
         Event::Ordered { order, customer: format!("c{}", order % CUSTOMERS), cents }
-    };
-    log.append_blocking((0..ORDERS).map(ordered).collect()).expect("it can be appended");
+    });
+    let ordered = ordered.collect();
+    match database.open() {
+        Opened::Sqlite(db) => {
+            let log = db.event_log::<Event>();
+            log.append_blocking(ordered).expect("it can be appended");
+            kill_at_any_moment(&database, &log);
+        }
+        Opened::Postgres(db) => {
+            let log = db.event_log::<Event>();
+            log.append_blocking(ordered).expect("it can be appended");
+            kill_at_any_moment(&database, &log);
+        }
+    }
+}
 
+fn is_small(order: u64) -> bool {
+    !order.is_multiple_of(5)
+}
+
+fn kill_at_any_moment(database: &Database, log: &impl EventLog<Event = Event>) {
+    let bank = database.folder().join("bank");
     let mut rng = Seed::from_env().rng();
     let (mut kills, begun) = (0, Instant::now());
     loop {
-        let payments = Payments::start(&file, &bank);
+        let payments = Payments::start(database, &bank);
         // Killed after some outcomes, which come faster than one by one.
         let more = rng.range(1..15);
         let mut told = 0;
         while told < more {
-            assert!(begun.elapsed() < PATIENCE * 4, "{} outcomes", outcomes(&log).len());
+            assert!(begun.elapsed() < PATIENCE * 4, "{} outcomes", outcomes(log).len());
             match payments.lines.recv_timeout(Duration::from_millis(20)) {
                 Ok(_) => told += 1,
-                Err(_) if outcomes(&log).len() >= ORDERS as usize => break,
+                Err(_) if outcomes(log).len() >= ORDERS as usize => break,
                 Err(_) => {}
             }
         }
-        if outcomes(&log).len() >= ORDERS as usize {
+        if outcomes(log).len() >= ORDERS as usize {
             break;
         }
         drop(payments);
         kills += 1;
     }
     // Long enough for all that is left over to be recorded once more, if it were.
-    let mut payments = Payments::start(&file, &bank);
+    let mut payments = Payments::start(database, &bank);
     drop(payments.child.stdin.take());
     assert!(payments.child.wait().expect("it ends").success());
 
-    let outcomes = outcomes(&log);
+    let outcomes = outcomes(log);
     let once: BTreeMap<u64, bool> = outcomes.iter().copied().collect();
     assert_eq!((outcomes.len(), once.len()), (ORDERS as usize, ORDERS as usize), "exactly once");
     assert!(once.iter().all(|(order, paid)| *paid == is_small(*order)), "{once:?}");

@@ -1,9 +1,11 @@
 //! [`Books`]: the log, the tables, and what the tables must hold.
 
-use std::{collections::BTreeMap, path::Path};
+use std::collections::BTreeMap;
 
-use rederive::{Cursor, EventLog, Recorded, diesel::SqliteDatabase};
+use rederive::{Cursor, EventLog, Recorded};
 use serde::{Deserialize, Serialize};
+
+use crate::fixture::database::{Database, Opened};
 
 // The test's own view of the stored form: it must stay readable.
 
@@ -67,22 +69,27 @@ struct Fold {
 }
 
 impl Books {
-    pub(super) fn read(database: &Path) -> Self {
+    pub(super) fn read(database: &Database) -> Self {
         use diesel::prelude::*;
 
-        let db = SqliteDatabase::open(database).expect("the database opens");
-        let log = db.event_log::<Event>();
-        let events = log.fetch(&Cursor::Start, usize::MAX).expect("the log is readable");
-        assert_eq!(events.undecodable, []);
-        let tables = db.read(|conn| {
-            let accounts = accounts::table.order(accounts::id).load::<Account>(conn)?;
-            let by_key = (entries::account, entries::cursor);
-            Ok((accounts, entries::table.order(by_key).load::<Entry>(conn)?))
-        });
-        let (accounts, entries) = tables.expect("the tables are readable");
+        /// Diesel checks a query against one kind of database at a time.
+        macro_rules! read {
+            ($db:ident) => {{
+                let tables = $db.read(|conn| {
+                    let accounts = accounts::table.order(accounts::id).load::<Account>(conn)?;
+                    let by_key = (entries::account, entries::cursor);
+                    Ok((accounts, entries::table.order(by_key).load::<Entry>(conn)?))
+                });
+                (events(&$db.event_log()), tables.expect("the tables are readable"))
+            }};
+        }
+        let (events, (accounts, entries)) = match database.open() {
+            Opened::Sqlite(db) => read!(db),
+            Opened::Postgres(db) => read!(db),
+        };
         let mut fold = Fold::default();
-        events.events.iter().for_each(|event| fold.apply(event));
-        Self { events: events.events, accounts, entries, fold }
+        events.iter().for_each(|event| fold.apply(event));
+        Self { events, accounts, entries, fold }
     }
 
     /// The tables are the fold of the log.
@@ -156,6 +163,12 @@ impl Fold {
             }
         }
     }
+}
+
+fn events(log: &impl EventLog<Event = Event>) -> Vec<Recorded<Event>> {
+    let events = log.fetch(&Cursor::Start, usize::MAX).expect("the log is readable");
+    assert_eq!(events.undecodable, []);
+    events.events
 }
 
 fn number(cursor: &Cursor) -> u64 {

@@ -4,7 +4,7 @@ use std::{
     fs,
     io::{BufRead, BufReader},
     net::SocketAddr,
-    path::{Path, PathBuf},
+    path::PathBuf,
     process::{Child, Command, Stdio},
     sync::{
         LazyLock,
@@ -15,10 +15,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-use rederive::{Store as _, diesel::SqliteDatabase};
-
 use super::PATIENCE;
-use crate::fixture::example;
+use crate::fixture::{database::Database, example};
 
 /// What the program prints before its address once it takes requests.
 const ANNOUNCEMENT: &str = "listening on http://";
@@ -29,6 +27,8 @@ const SHORT: &str = "0.3";
 
 /// A `ledger` process. Killed on drop, so that a failed test leaves nothing behind.
 pub(super) struct Program {
+    /// Like no other's.
+    name: String,
     process: Child,
     address: Option<SocketAddr>,
     announced: mpsc::Receiver<SocketAddr>,
@@ -37,12 +37,12 @@ pub(super) struct Program {
 
 impl Program {
     /// Starts it on this database and waits until it takes requests.
-    pub(super) fn start(database: &Path) -> Self {
+    pub(super) fn start(database: &Database) -> Self {
         Self::start_with(database, SHORT)
     }
 
     /// Starts it with a lease of so many seconds.
-    pub(super) fn start_with(database: &Path, lease: &str) -> Self {
+    pub(super) fn start_with(database: &Database, lease: &str) -> Self {
         let mut program = Self::spawn_with(database, lease);
         match program.announced.recv_timeout(PATIENCE) {
             Ok(address) => program.address = Some(address),
@@ -52,20 +52,20 @@ impl Program {
     }
 
     /// Starts it on this database and waits for nothing.
-    pub(super) fn spawn(database: &Path) -> Self {
+    pub(super) fn spawn(database: &Database) -> Self {
         Self::spawn_with(database, SHORT)
     }
 
-    fn spawn_with(database: &Path, lease: &str) -> Self {
+    fn spawn_with(database: &Database, lease: &str) -> Self {
         static PROGRAM: LazyLock<PathBuf> = LazyLock::new(|| example("ledger"));
         static STARTED: AtomicUsize = AtomicUsize::new(0);
 
-        let number = STARTED.fetch_add(1, Ordering::Relaxed);
-        let complaints = database.with_extension(format!("stderr{number}"));
+        let name = format!("ledger-{}", STARTED.fetch_add(1, Ordering::Relaxed));
+        let complaints = database.folder().join(format!("{name}.stderr"));
         let stderr = fs::File::create(&complaints).expect("a file for stderr");
         let mut process = Command::new(&*PROGRAM)
             .arg("--database")
-            .arg(database)
+            .arg(database.argument(&name))
             .args(["--listen", "127.0.0.1:0", "--lease", lease])
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
@@ -83,7 +83,11 @@ impl Program {
                 }
             }
         });
-        Self { process, address: None, announced, complaints }
+        Self { name, process, address: None, announced, complaints }
+    }
+
+    pub(super) fn name(&self) -> &str {
+        &self.name
     }
 
     pub(super) fn address(&self) -> SocketAddr {
@@ -91,19 +95,17 @@ impl Program {
     }
 
     /// Whether it has the ledger, as the database says.
-    pub(super) fn owns(&self, database: &Path) -> bool {
-        let db = SqliteDatabase::open(database).expect("the database opens");
-        let stored = db.store().stored("ledger").expect("readable");
-        let owner = stored.and_then(|stored| stored.lease).map(|lease| lease.owner);
+    pub(super) fn owns(&self, database: &Database) -> bool {
+        let owner = database.stored("ledger").lease.map(|lease| lease.owner);
         owner.is_some_and(|owner| owner.contains(&format!("-{}-", self.process.id())))
     }
 
     /// Waits until it has the ledger.
-    pub(super) fn wait_until_it_owns(&self, database: &Path) {
+    pub(super) fn wait_until_it_owns(&self, database: &Database) {
         let begun = Instant::now();
         while !self.owns(database) {
             assert!(begun.elapsed() < PATIENCE, "it does not take over: {}", self.complaints());
-            thread::sleep(Duration::from_millis(5));
+            thread::sleep(Duration::from_millis(1));
         }
     }
 
