@@ -74,8 +74,10 @@ fn equal(fixed: u64, random: usize, world: fn() -> World) {
         let mut size = || rng.range(1..40);
         let sizes = Sizes { slice: size(), window: size(), batch: size(), group: size() };
         let (slice, max_active) = (size(), size());
+        // With more than one, a short slice ends it while what came before is in flight.
+        let enough = rng.range(1..slice.min(sizes.slice) + 1);
         let bulk = world().with(|config| {
-            (config.bulk, config.rebuild) = (1, sizes);
+            (config.bulk, config.rebuild) = (enough, sizes);
             (config.slice, config.max_active) = (slice, max_active);
         });
         let row_by_row = world().with(|config| config.bulk = usize::MAX);

@@ -4,6 +4,8 @@
 mod appender;
 mod blocking;
 mod decide;
+#[cfg(feature = "sqlite")]
+mod gathering;
 mod methods;
 
 use std::{thread, time::Duration};
@@ -14,6 +16,8 @@ use tokio::sync::{mpsc, oneshot};
 
 pub(crate) use appender::{Appender, Failure, WriteEvents};
 pub(crate) use decide::{Decided, Row, decide};
+#[cfg(feature = "sqlite")]
+pub(crate) use gathering::{Gatherer, Settled};
 pub(crate) use methods::append_methods;
 
 use self::blocking::{Waiting, block_on};

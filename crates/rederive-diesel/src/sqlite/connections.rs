@@ -17,6 +17,7 @@ use diesel::{
 
 use super::SqliteError;
 use super::{SqliteOptions, Synchronous, ddl, fault::Fault, introspect::Catalog, target::Target};
+use crate::append::Settled;
 pub(crate) use crate::failed::Failed;
 
 /// A connection that only reads.
@@ -35,6 +36,8 @@ pub(crate) struct Connections {
     readers: Pool<ConnectionManager<SqliteConnection>>,
     /// What is known about the tables of the database; only used while the writer is held.
     pub(crate) catalog: Mutex<Catalog>,
+    /// How far the reducers that commit by these connections have come.
+    pub(crate) settled: Settled,
 }
 
 impl Connections {
@@ -70,6 +73,7 @@ impl Connections {
             writer: Mutex::new(Some(conn)),
             readers,
             catalog: Mutex::default(),
+            settled: Settled::default(),
         })
     }
 

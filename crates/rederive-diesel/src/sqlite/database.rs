@@ -75,7 +75,7 @@ impl SqliteDatabase {
         let connections = Arc::new(Connections::open(target, options)?);
         let wakers = Arc::new(Wakers::default());
         let (writer, longest) = (Arc::clone(&connections), connections.options.append_queue);
-        let writer = move || EventWriter(Arc::clone(&writer));
+        let writer = move || EventWriter::new(Arc::clone(&writer));
         let appender = Appender::new(writer, Arc::clone(&wakers), longest);
         Ok(Self(Arc::new(Shared { appender, wakers, connections })))
     }

@@ -15,21 +15,40 @@ use super::{
 };
 use crate::{
     AppendError,
-    append::{self, Appended, Decided, Failure, Request, WriteEvents},
+    append::{self, Appended, Decided, Failure, Gatherer, Request, WriteEvents},
     schema::rederive_events as events,
 };
 
 /// Writes events by the connection that all writers of a database share.
-pub(crate) struct EventWriter(pub(crate) Arc<Connections>);
+pub(crate) struct EventWriter {
+    connections: Arc<Connections>,
+    gatherer: Gatherer,
+}
+
+impl EventWriter {
+    pub(crate) fn new(connections: Arc<Connections>) -> Self {
+        Self { connections, gatherer: Gatherer::default() }
+    }
+}
 
 impl WriteEvents for EventWriter {
     fn write(&mut self, group: &[Request]) -> Result<Vec<Result<Appended, AppendError>>, Failure> {
         let begun = Instant::now();
-        self.0.transaction(|conn| insert(conn, group)).map_err(|failed| {
+        let written = self.connections.transaction(|conn| insert(conn, group));
+        let replies = written.map_err(|failed| {
             let blames = |error| !Fault::of(error).is_transient();
             let try_alone = matches!(&failed, Failed::Body(error) if blames(error));
             Failure { error: self.explain(&failed, begun), try_alone }
-        })
+        })?;
+        let last = replies.iter().flatten().filter_map(|appended| appended.ids.last()).max();
+        if let Some(last) = last.and_then(|last| u64::try_from(*last).ok()) {
+            self.gatherer.wrote(group.len(), last);
+        }
+        Ok(replies)
+    }
+
+    fn gather(&mut self, waiting: &dyn Fn() -> usize) {
+        self.gatherer.gather(&self.connections.settled, waiting);
     }
 }
 
@@ -47,7 +66,7 @@ impl EventWriter {
             Failed::Commit(error) if in_doubt(error) => AppendError::InDoubt { message },
             Failed::Begin(_) => AppendError::Unavailable { message, waited: begun.elapsed() },
             _ if Fault::of(error).is_transient() => {
-                let path = self.0.target.path.display();
+                let path = self.connections.target.path.display();
                 AppendError::Unavailable {
                     message: format!("{path}: {message}"),
                     waited: begun.elapsed(),

@@ -297,6 +297,13 @@ impl Writer for SqliteWriter {
             let mut catalog = connections.catalog.lock().unwrap_or_else(PoisonError::into_inner);
             commit(conn, &mut catalog, writes)
         });
+        if done.is_ok() {
+            for write in writes {
+                if let Cursor::Integer(id) = write.watermark {
+                    connections.settled.reach(*id);
+                }
+            }
+        }
         let database = |error: &Error, message: String| match Fault::of(error).is_transient() {
             true => CommitError::Transient(message),
             false => CommitError::Rejected { kind: FailureKind::Rejected, message },
