@@ -15,6 +15,7 @@ on_every_store!(
     whoever_waits_in_bulk_is_answered_when_it_is_committed,
     a_group_takes_all_that_was_read_meanwhile,
     what_is_tried_again_in_bulk_delays_only_its_partition,
+    a_partition_that_fails_behind_a_rejected_commit_is_dealt_with_once,
     partitions_in_bulk_are_bounded_however_many_there_are,
     a_stop_in_bulk_keeps_what_was_begun,
 );
@@ -165,6 +166,26 @@ async fn a_group_takes_all_that_was_read_meanwhile(world: World) {
     let commits = world.store_faults().counts().commits;
     assert!(commits <= 3, "{commits} transactions for 45 slices");
     world.check();
+    handle.stop().await;
+}
+
+async fn a_partition_that_fails_behind_a_rejected_commit_is_dealt_with_once(world: World) {
+    let world = world.with(in_bulk);
+    let gate = Gate::closed();
+    world.store_faults().on_commit(CommitFault::Stall(gate.clone()));
+    let twice = Event::OpenedTwice { id: "a".to_owned() };
+    world.append([Event::opened("a"), Event::opened("b"), twice]);
+    world.append((4..=7).map(|amount| Event::deposited("b", amount)));
+    // A slice of its own, which is reduced before the commit of the first is answered.
+    world.append([Event::poison("a"), Event::deposited("a", 9)]);
+    world.append((10..=14).map(|amount| Event::deposited("b", amount)));
+    let skipping = Accounts::new().on_failure(|_| OnFailure::Skip);
+    let handle = world.start_with([skipping]).await;
+    gate.wait_for_arrivals(1, PATIENCE);
+    until(&handle, "accounts", |status| status.in_flight == 14).await;
+    gate.open();
+    handle.wait(Await::caught_up("accounts")).await.expect("caught up");
+    assert_eq!(world.rows(), fold_healed(&world.events()).rows);
     handle.stop().await;
 }
 

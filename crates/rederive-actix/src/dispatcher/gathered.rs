@@ -125,6 +125,8 @@ impl<E: Send + Sync + 'static> Handler<ReduceOn> for Dispatcher<E> {
         let batch = self.links.sizes.batch;
         let Some(next) = self.gathered.next.as_mut().filter(|_| self.gathered.reducing) else {
             if !matches!(self.phase, Phase::Fenced) {
+                // What changed nothing was settled without a group.
+                self.after_gathered(ctx);
                 self.after_settling(ctx);
             }
             return;

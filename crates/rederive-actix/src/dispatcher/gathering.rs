@@ -174,6 +174,8 @@ impl<E: Send + Sync + 'static> Gathering<E> {
     /// Takes the partition's events out, with what they were reduced to.
     pub(super) fn take_out(&mut self, partition: &PartitionId) -> Vec<InSlice<E>> {
         let Some(place) = self.places.remove(partition) else { return Vec::new() };
+        // Whoever takes them out takes the trouble along.
+        self.trouble.retain(|troubled| troubled != partition);
         let part = &mut self.parts[place];
         let events = std::mem::take(&mut part.events);
         if std::mem::take(&mut part.commits) {

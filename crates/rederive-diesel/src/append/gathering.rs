@@ -38,8 +38,12 @@ impl Settled {
 }
 
 /// Knows what the last group was.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Gatherer {
+    /// How long appends are held back for a reducer. Beyond that it does more than to keep up.
+    reducer: Duration,
+    /// How long for those who were served last, at most, and until no more of them come.
+    crowd: Duration,
     last: Option<Last>,
     /// How often in a row no reducer came, and how many groups are not to wait for that.
     misses: u32,
@@ -53,13 +57,16 @@ struct Last {
     at: Instant,
 }
 
-/// How long appends are held back for a reducer. Beyond that it does more than to keep up.
-const REDUCER: Duration = Duration::from_millis(10);
-
-/// How long for those who were served last, at most, and until no more of them come.
-const CROWD: Duration = Duration::from_millis(2);
+/// How often those who were served last are looked for, and how often in vain.
 const POLL: Duration = Duration::from_micros(40);
 const QUIET: u32 = 3;
+
+impl Default for Gatherer {
+    fn default() -> Self {
+        let (reducer, crowd) = (Duration::from_millis(10), Duration::from_millis(2));
+        Self { reducer, crowd, last: None, misses: 0, skip: 0 }
+    }
+}
 
 impl Gatherer {
     /// So many requests were written, up to this id.
@@ -70,7 +77,7 @@ impl Gatherer {
     /// Waits for a moment, perhaps. `waiting` tells how many requests there are for the next group.
     pub(crate) fn gather(&mut self, settled: &Settled, waiting: &dyn Fn() -> usize) {
         let Some(last) = self.last.take() else { return };
-        if last.at.elapsed() > REDUCER || !self.let_reducers_go_first(settled, last.id) {
+        if last.at.elapsed() > self.reducer || !self.let_reducers_go_first(settled, last.id) {
             return;
         }
         let back = waiting();
@@ -79,7 +86,7 @@ impl Gatherer {
         }
         let (begun, all) = (Instant::now(), back + last.requests);
         let (mut seen, mut quiet) = (back, 0);
-        while seen < all && quiet < QUIET && begun.elapsed() < CROWD {
+        while seen < all && quiet < QUIET && begun.elapsed() < self.crowd {
             thread::sleep(POLL);
             let now = waiting();
             quiet = if now > seen { 0 } else { quiet + 1 };
@@ -93,7 +100,7 @@ impl Gatherer {
             self.skip -= 1;
             return false;
         }
-        if settled.wait(id, REDUCER) {
+        if settled.wait(id, self.reducer) {
             self.misses = 0;
             return true;
         }
@@ -115,9 +122,9 @@ mod tests {
         let mut waits = 0;
         for id in 1..200 {
             gatherer.wrote(1, id);
-            let begun = Instant::now();
+            let skip = gatherer.skip;
             gatherer.gather(&settled, &|| 1);
-            waits += u32::from(begun.elapsed() >= REDUCER);
+            waits += u32::from(gatherer.skip > skip);
         }
         assert!((1..=7).contains(&waits), "{waits} waits");
     }
@@ -138,7 +145,10 @@ mod tests {
 
     #[test]
     fn those_who_were_served_last_may_come_back_and_no_others_are_waited_for() {
-        let (settled, mut gatherer) = (Settled::default(), Gatherer::default());
+        // However slow the machine is.
+        let (reducer, crowd) = (Duration::MAX, Duration::MAX);
+        let mut gatherer = Gatherer { reducer, crowd, ..Gatherer::default() };
+        let settled = Settled::default();
         settled.reach(1);
         gatherer.wrote(5, 1);
         let come = Cell::new(0);

@@ -107,6 +107,15 @@ fn a_partition_with_a_failure_is_taken_out_whole() {
 }
 
 #[test]
+fn a_partition_that_is_taken_out_before_its_trouble_is_dealt_with_is_no_trouble_any_more() {
+    let mut all = gathered(&[&[("a", "fail"), ("b", "fail"), ("c", "3")]]);
+    reduced(&mut all);
+    // As when the store has rejected what came before.
+    assert_eq!(all.take_out(&PartitionId::from("a")).len(), 1);
+    assert_eq!(all.take_trouble(), [PartitionId::from("b")]);
+}
+
+#[test]
 fn what_is_taken_out_after_it_was_reduced_has_no_commit() {
     let mut all = gathered(&[&[("a", "1"), ("b", "2"), ("c", "3")]]);
     reduced(&mut all);
