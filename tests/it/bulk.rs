@@ -16,6 +16,7 @@ on_every_store!(
     a_group_takes_all_that_was_read_meanwhile,
     what_is_tried_again_in_bulk_delays_only_its_partition,
     a_partition_that_fails_behind_a_rejected_commit_is_dealt_with_once,
+    what_comes_behind_a_rejected_commit_waits_for_it_when_bulk_is_over,
     partitions_in_bulk_are_bounded_however_many_there_are,
     a_stop_in_bulk_keeps_what_was_begun,
 );
@@ -82,6 +83,7 @@ fn equal(fixed: u64, random: usize, world: fn() -> World) {
             (config.slice, config.max_active) = (slice, max_active);
         });
         let row_by_row = world().with(|config| config.bulk = usize::MAX);
+        bulk.log_faults().chaos(*rng.pick(&[0.0, 0.1]), rng.fork());
         for world in [&bulk, &row_by_row] {
             world.append(history.clone());
             actix_rt::System::new().block_on(async {
@@ -207,6 +209,23 @@ async fn what_is_tried_again_in_bulk_delays_only_its_partition(world: World) {
     handle.wait(Await::events("accounts", &later)).await.expect("done");
     world.settled(&handle).await;
     assert_eq!(world.rows(), fold_healed(&world.events()).rows);
+    handle.stop().await;
+}
+
+async fn what_comes_behind_a_rejected_commit_waits_for_it_when_bulk_is_over(world: World) {
+    let world = world.with(in_bulk);
+    world.append(["a", "b", "c", "d"].map(Event::opened));
+    world.append([Event::OpenedTwice { id: "a".into() }]);
+    let gate = Gate::closed();
+    world.store_faults().on_commit(CommitFault::Stall(gate.clone()));
+    let handle = world.start().await;
+    gate.wait_for_arrivals(1, PATIENCE);
+    world.append([Event::deposited("a", 1), Event::deposited("b", 2)]);
+    until(&handle, "accounts", |status| status.in_flight == 7).await;
+    gate.open();
+    world.settled(&handle).await;
+    world.check();
+    assert_eq!(status(&handle).await.halted_partitions, 1);
     handle.stop().await;
 }
 

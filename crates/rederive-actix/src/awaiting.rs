@@ -5,7 +5,7 @@ use std::{
     fmt,
     future::{Future, poll_fn},
     pin::Pin,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
     task::Poll,
     time::Duration,
 };
@@ -19,7 +19,7 @@ use tokio::{
 
 use crate::{
     message::{Until, WaitFor},
-    waiter::{Outcome, Waiter},
+    waiter::{Outcome, Promise, Waiter},
 };
 
 /// Waits until events have taken effect in derived state: a reader of the store that asks after a
@@ -82,6 +82,26 @@ impl Await {
     pub fn within(mut self, time: Duration) -> Self {
         self.within = Some(time);
         self
+    }
+
+    /// How long it waits, if it says so.
+    pub(crate) fn time(&self) -> Option<Duration> {
+        self.within
+    }
+
+    /// Asks all dispatchers.
+    pub(crate) fn ask(&self, directory: &Directory) -> Result<Vec<Question>, AwaitError> {
+        if let Some(error) = self.reducers.iter().find_map(|name| directory.unknown(name)) {
+            return Err(error);
+        }
+        let pairs =
+            self.reducers.iter().flat_map(|name| self.until.iter().map(move |until| (name, until)));
+        let asked = pairs.map(|(reducer, until)| {
+            let (answer, promise) = directory.ask(reducer, until);
+            let (reducer, until) = (reducer.clone(), until.clone());
+            Question { reducer, until, answer, promise, outcome: None }
+        });
+        Ok(asked.collect())
     }
 }
 
@@ -261,14 +281,15 @@ impl Directory {
     }
 
     /// Asks a dispatcher. The answer is lost when it dies or has died.
-    fn ask(&self, reducer: &str, until: &Until) -> oneshot::Receiver<Outcome> {
+    fn ask(&self, reducer: &str, until: &Until) -> (oneshot::Receiver<Outcome>, Weak<Promise>) {
         let (waiter, outcome) = Waiter::new();
+        let promise = waiter.downgrade();
         let lines = self.lock();
         match lines.open.get(reducer) {
             Some(line) => line.do_send(WaitFor { until: until.clone(), waiter }),
             None => waiter.finish(Outcome::Stopped),
         }
-        outcome
+        (outcome, promise)
     }
 }
 
@@ -281,23 +302,10 @@ pub(crate) async fn carry_out(
     directory: Directory,
     default_time: Duration,
 ) -> Result<Awaited, AwaitError> {
-    if let Some(error) = request.reducers.iter().find_map(|name| directory.unknown(name)) {
-        return Err(error);
-    }
     let deadline = Instant::now().checked_add(request.within.unwrap_or(default_time));
     let deadline =
         deadline.unwrap_or_else(|| Instant::now() + Duration::from_secs(u32::MAX.into()));
-    let mut questions: Vec<Question> = request
-        .reducers
-        .iter()
-        .flat_map(|reducer| request.until.iter().map(move |until| (reducer, until)))
-        .map(|(reducer, until)| Question {
-            answer: directory.ask(reducer, until),
-            reducer: reducer.clone(),
-            until: until.clone(),
-            outcome: None,
-        })
-        .collect();
+    let mut questions = request.ask(&directory)?;
     let still_open = loop {
         match timeout_at(deadline, poll_fn(|cx| poll_all(&mut questions, cx))).await {
             Err(_) => break Outcome::TimedOut,
@@ -306,12 +314,21 @@ pub(crate) async fn carry_out(
                 let pause = (Instant::now() + ASK_AGAIN).min(deadline);
                 sleep(pause - Instant::now()).await;
                 for question in questions.iter_mut().filter(|question| question.outcome.is_none()) {
-                    question.answer = directory.ask(&question.reducer, &question.until);
+                    (question.answer, question.promise) =
+                        directory.ask(&question.reducer, &question.until);
                 }
             }
         }
     };
-    let replies = questions.into_iter().map(|question| question.into_reply(&still_open));
+    replies(questions, &still_open)
+}
+
+/// The replies, with this for what is still open.
+pub(crate) fn replies(
+    questions: Vec<Question>,
+    still_open: &Outcome,
+) -> Result<Awaited, AwaitError> {
+    let replies = questions.into_iter().map(|question| question.into_reply(still_open));
     let awaited = Awaited { replies: replies.collect() };
     if awaited.replies.iter().all(|reply| reply.outcome.is_success()) {
         Ok(awaited)
@@ -320,14 +337,20 @@ pub(crate) async fn carry_out(
     }
 }
 
-struct Question {
+pub(crate) struct Question {
     reducer: String,
     until: Until,
     answer: oneshot::Receiver<Outcome>,
+    pub(crate) promise: Weak<Promise>,
     outcome: Option<Outcome>,
 }
 
 impl Question {
+    /// Whether it was answered that the time is up.
+    pub(crate) fn is_late(&self) -> bool {
+        self.outcome == Some(Outcome::TimedOut)
+    }
+
     fn into_reply(self, still_open: &Outcome) -> Reply {
         let cursor = match self.until {
             Until::Event(cursor) => Some(cursor),
@@ -338,14 +361,17 @@ impl Question {
     }
 }
 
-enum Polled {
+pub(crate) enum Polled {
     /// All are answered, or one is answered so that the whole cannot succeed.
     Decided,
     /// An answer was lost with the actor that owed it.
     Lost,
 }
 
-fn poll_all(questions: &mut [Question], cx: &mut std::task::Context<'_>) -> Poll<Polled> {
+pub(crate) fn poll_all(
+    questions: &mut [Question],
+    cx: &mut std::task::Context<'_>,
+) -> Poll<Polled> {
     let (mut open, mut lost, mut failed) = (false, false, false);
     for question in questions.iter_mut().filter(|question| question.outcome.is_none()) {
         match Pin::new(&mut question.answer).poll(cx) {

@@ -221,7 +221,7 @@ pub(crate) enum ActorKind {
     Persistence(rederive_core::StoreIdentity),
 }
 
-/// supervisor → dispatcher: say so when this event is settled for your reducer.
+/// whoever waits, supervisor → dispatcher: say so when this event is settled for your reducer.
 pub(crate) struct WaitFor {
     pub(crate) until: Until,
     pub(crate) waiter: Waiter,

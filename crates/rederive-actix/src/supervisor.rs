@@ -8,13 +8,13 @@ use std::{
 
 use actix::{
     Actor, ActorContext, ActorFutureExt, Addr, AsyncContext, Context, Handler, Message,
-    ResponseActFuture, ResponseFuture, WrapFuture,
+    ResponseActFuture, ResponseFuture, SpawnHandle, WrapFuture,
 };
 use rederive_core::{Notice, Observer, OpenError, StoreIdentity};
 use tokio::sync::oneshot;
 
 use crate::{
-    awaiting::{Await, AwaitError, Awaited, Directory, carry_out},
+    awaiting::{Await, AwaitError, Awaited, carry_out},
     config::Config,
     ended::EndGuard,
     health::Health,
@@ -27,6 +27,7 @@ use crate::{
     registration::{DispatcherActor, LogActor, Needs, PersistenceActor, Registration, Shared},
     status::{ReducerStatus, Report, SURVEY_TIME},
     threads::Threads,
+    waits::Waits,
     worker::Place,
 };
 
@@ -45,7 +46,9 @@ pub struct Supervisor {
     /// The commit thread of each store, which outlives an actor that dies.
     places: HashMap<StoreIdentity, Place>,
     threads: Threads,
-    directory: Directory,
+    pub(crate) waits: Waits,
+    /// When it looks whose time is up.
+    pub(crate) alarm: Option<SpawnHandle>,
     generation: u64,
     restarts: Restarts,
     stopping: Option<Stopping>,
@@ -134,6 +137,7 @@ impl Supervisor {
         let config = config.checked();
         let instance = config.instance.clone().unwrap_or_else(instance::unique).into();
         let threads = Threads::new(config.dispatch_threads);
+        let waits = Waits::new(&config);
         Self {
             shared: Shared { config, observers: Observers::new(observers), instance },
             registrations: HashMap::new(),
@@ -143,11 +147,18 @@ impl Supervisor {
             stores: HashMap::new(),
             places: HashMap::new(),
             threads,
-            directory: Directory::default(),
+            waits,
+            alarm: None,
             generation: 0,
             restarts: Restarts::default(),
             stopping: None,
         }
+    }
+
+    /// The same, for which others wait by these.
+    #[must_use]
+    pub fn with_waits(self, waits: Waits) -> Self {
+        Self { waits, ..self }
     }
 
     #[cfg(feature = "chaos")]
@@ -244,7 +255,7 @@ impl Supervisor {
         let needs = Needs { log: &log.actor, persistence: &store.actor, thread };
         let actor = registration.start(&self.shared, needs, ready, guard);
         if let Some(actor) = actor {
-            self.directory.set(name, actor.wait_for.clone());
+            self.waits.directory.set(name, actor.wait_for.clone());
             self.dispatchers.insert(Arc::clone(name), Child { actor, generation: dispatcher });
         } else {
             // Not to be started at all: whoever registered it is told.
@@ -255,7 +266,7 @@ impl Supervisor {
     fn forget(&mut self, name: &Arc<str>) {
         self.registrations.remove(name);
         self.dispatchers.remove(name);
-        self.directory.remove(name);
+        self.waits.directory.remove(name);
         self.threads.forget(name);
     }
 
@@ -335,7 +346,7 @@ impl Actor for Supervisor {
     type Context = Context<Self>;
 
     fn stopped(&mut self, _: &mut Context<Self>) {
-        self.directory.close();
+        self.waits.directory.close();
     }
 }
 
@@ -376,7 +387,7 @@ impl Handler<Await> for Supervisor {
     type Result = ResponseFuture<Result<Awaited, AwaitError>>;
 
     fn handle(&mut self, request: Await, _: &mut Context<Self>) -> Self::Result {
-        let directory = self.directory.clone();
+        let directory = self.waits.directory.clone();
         Box::pin(carry_out(request, directory, self.shared.config.await_timeout))
     }
 }

@@ -1,7 +1,7 @@
 //! [`Waiter`]: the promise of one [`Outcome`] to one awaiting caller.
 
 use std::sync::{
-    Arc, Mutex, PoisonError,
+    Arc, Mutex, PoisonError, Weak,
     atomic::{AtomicUsize, Ordering},
 };
 
@@ -54,7 +54,7 @@ impl Outcome {
 #[derive(Clone)]
 pub(crate) struct Waiter(Arc<Promise>);
 
-struct Promise {
+pub(crate) struct Promise {
     reply: Mutex<Option<oneshot::Sender<Outcome>>>,
     parts: AtomicUsize,
 }
@@ -64,6 +64,16 @@ impl Waiter {
         let (reply, outcome) = oneshot::channel();
         let promise = Promise { reply: Mutex::new(Some(reply)), parts: AtomicUsize::new(1) };
         (Self(Arc::new(promise)), outcome)
+    }
+
+    /// By which it may be answered by somebody who does not owe the answer.
+    pub(crate) fn downgrade(&self) -> Weak<Promise> {
+        Arc::downgrade(&self.0)
+    }
+
+    /// `None` when nobody owes the answer any more.
+    pub(crate) fn upgrade(promise: &Weak<Promise>) -> Option<Self> {
+        promise.upgrade().map(Self)
     }
 
     /// From now on, `done` must be said this many times.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use actix::Actor;
 use rederive_actix::{
     Config, LogObserver, OnVersionChange, RebuildError, RebuildNeeded, RebuildReport,
-    RegisterError, Registration, Supervisor, View,
+    RegisterError, Registration, Supervisor, View, Waits,
 };
 use rederive_core::{
     AppendOnce, Begin, Deliver, EventLog, Fold, Folded, Notifier, Notifying, Observer, Reducer,
@@ -395,10 +395,12 @@ impl<E: Send + Sync + 'static> Rederive<E> {
     pub async fn start(self) -> Result<Handle, StartError> {
         let Self { registrations, config, observers, .. } = self;
         let home = Home::start()?;
+        let waits = Waits::new(&config);
+        let of_supervisor = waits.clone();
         let addr = Supervisor::start_in_arbiter(&home.arbiter(), move |_| {
-            Supervisor::new(config, observers)
+            Supervisor::new(config, observers).with_waits(of_supervisor)
         });
-        let handle = Handle::new(addr, home);
+        let handle = Handle::new(addr, waits, home);
         for registration in registrations {
             if let Err(error) = handle.register(registration).await {
                 handle.stop().await;

@@ -7,7 +7,7 @@ use rederive_actix::{
     Await, AwaitError, Awaited, CancelRebuild, CountEffects, DropEffect, ListError, ListHalted,
     ListParked, ListSkips, Pause, PauseError, Rebuild, RebuildError, RebuildPartition,
     RebuildReport, Redeliver, ReducerStatus, RegisterError, Registration, RepairError, RetriedAll,
-    Retry, RetryAll, Shutdown, SkipEvent, Status, Supervisor,
+    Retry, RetryAll, Shutdown, SkipEvent, Status, Supervisor, Waits,
 };
 use rederive_core::{
     Cursor, EffectKey, EffectRecord, FailureKind, OutboxCounts, PartitionId, PartitionRecord,
@@ -25,12 +25,13 @@ pub struct Handle(Arc<Running>);
 
 struct Running {
     supervisor: Addr<Supervisor>,
+    waits: Waits,
     home: Mutex<Option<Home>>,
 }
 
 impl Handle {
-    pub(crate) fn new(supervisor: Addr<Supervisor>, home: Home) -> Self {
-        Self(Arc::new(Running { supervisor, home: Mutex::new(Some(home)) }))
+    pub(crate) fn new(supervisor: Addr<Supervisor>, waits: Waits, home: Home) -> Self {
+        Self(Arc::new(Running { supervisor, waits, home: Mutex::new(Some(home)) }))
     }
 
     /// The supervisor's address, for those who send messages themselves.
@@ -52,7 +53,7 @@ impl Handle {
     /// [`AwaitError`] when they have not: a partition is halted, the time is up, the supervisor has
     /// stopped. The events are in the log all the same.
     pub async fn wait(&self, request: Await) -> Result<Awaited, AwaitError> {
-        self.0.supervisor.send(request).await.unwrap_or(Err(AwaitError::Stopped))
+        self.0.waits.wait(&self.0.supervisor, request).await
     }
 
     /// Registers one more reducer and starts it.
