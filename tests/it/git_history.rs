@@ -17,7 +17,6 @@ use crate::fixture::{
     example,
 };
 
-const COMMITS: usize = 1500;
 const KILLS: usize = 10;
 
 on_every_database! {
@@ -30,7 +29,7 @@ fn killed_ten_times_it_derives_the_same_tables_as_undisturbed(peaceful: Database
     let mut rng = Seed::from_env().rng();
     let folder = tempfile::tempdir().expect("a temporary folder");
     let repository = folder.path().join("repository");
-    make_history(&repository, &mut rng);
+    make_history(&repository, commits(&peaceful), &mut rng);
 
     let begun = Instant::now();
     let output = run(&repository, &peaceful).output().expect("it starts");
@@ -62,7 +61,7 @@ fn a_rebuild_killed_at_random_moments_is_never_taken_for_complete_and_goes_on(da
     let mut rng = Seed::from_env().rng();
     let folder = tempfile::tempdir().expect("a temporary folder");
     let repository = folder.path().join("repository");
-    make_history(&repository, &mut rng);
+    make_history(&repository, commits(&database), &mut rng);
     verified(&run(&repository, &database).output().expect("it starts"));
     let tables = || [FILES, AUTHORS].map(|query| rows(&database, query));
     let complete = tables();
@@ -115,8 +114,8 @@ fn a_rewritten_history_is_refused_and_nothing_is_changed(database: Database) {
     let mut rng = Seed(7).rng();
     let folder = tempfile::tempdir().expect("a temporary folder");
     let (first, second) = (folder.path().join("first"), folder.path().join("second"));
-    make_history(&first, &mut rng);
-    make_history(&second, &mut rng);
+    make_history(&first, commits(&database), &mut rng);
+    make_history(&second, commits(&database), &mut rng);
     verified(&run(&first, &database).output().expect("it starts"));
     let before = rows(&database, EVENTS);
     let output = run(&second, &database).output().expect("it starts");
@@ -125,6 +124,11 @@ fn a_rewritten_history_is_refused_and_nothing_is_changed(database: Database) {
     assert!(said.contains("Nothing was changed"), "{said}");
     assert_eq!(rows(&database, EVENTS), before);
     verified(&run(&first, &database).output().expect("it starts"));
+}
+
+/// How long the history is: a server takes its time over each start of a program, and each commit.
+fn commits(database: &Database) -> usize {
+    if database.outlives_its_programs() { 500 } else { 1500 }
 }
 
 fn run(repository: &Path, database: &Database) -> Command {
@@ -170,7 +174,7 @@ fn rows(database: &Database, query: &str) -> Vec<String> {
 }
 
 /// A bare repository of commits that add, change and delete files, by `git fast-import`.
-fn make_history(repository: &Path, rng: &mut Rng) {
+fn make_history(repository: &Path, commits: usize, rng: &mut Rng) {
     let git = |arguments: &[&str]| {
         let mut command = Command::new("git");
         command.arg("--git-dir").arg(repository).args(arguments);
@@ -182,7 +186,7 @@ fn make_history(repository: &Path, rng: &mut Rng) {
         git(&["fast-import", "--quiet"]).stdin(Stdio::piped()).spawn().expect("git starts");
     let mut stream = Vec::new();
     let mut there = [false; 60];
-    for commit in 0..COMMITS {
+    for commit in 0..commits {
         let author = rng.range(0..9);
         stream.extend(
             format!(

@@ -14,6 +14,7 @@ use super::bank::Bank;
 use crate::fixture::{
     PATIENCE,
     bank::{Accounts, Event},
+    notices::{standing_by, taken_over},
     status,
 };
 
@@ -30,6 +31,28 @@ async fn a_lock_of_somebody_else_is_waited_for_as_long_as_it_takes() {
     other.execute("ROLLBACK");
     handle.wait(Await::events("accounts", &recorded)).await.expect("done");
     bank.check(handle).await;
+}
+
+#[actix_rt::test]
+async fn who_starts_while_the_owner_stands_in_a_transaction_stands_by_until_it_has_ended() {
+    let patience = Duration::from_millis(100);
+    let bank = Bank::with(&[], PostgresOptions::default().lock_timeout(patience));
+    let (alice, bob) = (bank.world.process("alice"), bank.world.process("bob"));
+    let first = alice.start().await;
+    first.wait(Await::caught_up("accounts")).await.expect("caught up");
+    // As if she had been frozen in the midst of a commit, for longer than her lease.
+    let mut other = bank.connect();
+    other.execute("UPDATE rederive_reducers SET lease_until = 0");
+    other.execute("BEGIN; SELECT FROM rederive_reducers FOR UPDATE");
+    let second = bob.start().await;
+    bob.probe.notified(standing_by, PATIENCE).await;
+    assert_eq!(status(&second).await.owner.as_deref(), Some("alice"));
+    other.execute("ROLLBACK");
+    bob.probe.notified(taken_over, PATIENCE).await;
+    let recorded = bank.append([Event::deposited("0", 1), Event::deposited("1", 1)]);
+    second.wait(Await::events("accounts", &recorded)).await.expect("done");
+    first.stop().await;
+    bank.check(second).await;
 }
 
 #[actix_rt::test]

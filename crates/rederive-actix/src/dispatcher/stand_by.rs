@@ -124,7 +124,12 @@ impl<E: Send + Sync + 'static> Dispatcher<E> {
         for (cursor, waiter) in self.future.release_all() {
             self.watch_for(cursor, waiter, ctx);
         }
-        self.look(ctx);
+        if remaining.is_zero() {
+            // Its lease has run out, but it keeps the store from telling: not again at once.
+            self.look_later(self.links.config.stand_by_interval, ctx);
+        } else {
+            self.look(ctx);
+        }
         true
     }
 

@@ -47,8 +47,9 @@ pub enum OpenError {
         /// The kind of the log's cursors.
         current: CursorKind,
     },
-    /// Somebody else has the reducer, by a lease that is valid; see [`Claim`](crate::Claim). Wait until it has
-    /// ended, stop that process, or take the reducer over all the same.
+    /// Somebody else has the reducer, by a lease that is valid; see [`Claim`](crate::Claim). Or by one
+    /// that has run out, but it stands in the midst of a transaction that has to be waited for. Wait until
+    /// it has ended, stop that process, or take the reducer over all the same.
     #[error(
         "reducer {reducer:?} is owned by {by:?}, whose lease lasts another {remaining:.1?} unless it \
          is renewed: stop that process, or wait until it has gone"

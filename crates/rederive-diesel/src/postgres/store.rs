@@ -2,15 +2,17 @@
 
 use diesel::{QueryResult, connection::SimpleConnection, pg::PgConnection, result::Error};
 use rederive_core::{
-    Cursor, OpenError, Opened, Opening, Outbox, PartitionId, PartitionRecord, SkipRecord,
-    StateRecord, Store, StoreError, StoreIdentity, StoredReducer, StoredRow, Value, Writer,
-    error::panic_message,
+    Cursor, Lease, OpenError, Opened, Opening, Outbox, PartitionId, PartitionRecord, SkipRecord,
+    StateRecord, Store, StoreError, StoreIdentity, StoredReducer, StoredRow, TakeFrom, Value,
+    Writer, error::panic_message,
 };
 
 use super::{
     PostgresDatabase,
     connections::Failed,
-    ddl, lease,
+    ddl,
+    fault::Fault,
+    lease,
     opening::{self, Refused},
     owned,
     progress::{self, Which},
@@ -88,6 +90,7 @@ impl PostgresStore {
 
     fn take_over(
         &self,
+        opening: &Opening<'_>,
         body: impl FnOnce(&mut Session<'_>) -> Result<Opened, Refused>,
     ) -> Result<Opened, OpenError> {
         let connections = &self.0.0.connections;
@@ -95,6 +98,10 @@ impl PostgresStore {
         let done = connections.transaction(|conn| body(&mut Session { conn, schema }));
         done.map_err(|failed| match failed {
             Failed::Body(Refused::Open(error)) => error,
+            Failed::Body(Refused::Database(error)) if Fault::of(&error) == Fault::Busy => {
+                let owned = self.at_work(opening);
+                owned.unwrap_or_else(|| StoreError::new(connections.named(error)).into())
+            }
             Failed::Body(Refused::Database(error)) | Failed::Begin(error) => {
                 StoreError::new(connections.named(error)).into()
             }
@@ -106,17 +113,29 @@ impl PostgresStore {
     }
 }
 
+impl PostgresStore {
+    /// Whoever has the reducer's row locked for so long is in the midst of a transaction, and perhaps
+    /// frozen there: it still owns the reducer, whatever its lease says.
+    fn at_work(&self, opening: &Opening<'_>) -> Option<OpenError> {
+        let row = self.reading(|session| progress::reducer(session, opening.reducer));
+        let Lease { owner, remaining } = row.ok()??.lease?;
+        let may_wait = opening.claim.from != TakeFrom::Anybody && owner != opening.claim.owner;
+        let reducer = opening.reducer.to_owned();
+        may_wait.then_some(OpenError::Owned { reducer, by: owner, remaining })
+    }
+}
+
 impl Store for PostgresStore {
     fn identity(&self) -> StoreIdentity {
         StoreIdentity::of(&self.0.0)
     }
 
     fn open(&self, opening: &Opening<'_>) -> Result<Opened, OpenError> {
-        self.take_over(|session| opening::open(session, opening))
+        self.take_over(opening, |session| opening::open(session, opening))
     }
 
     fn reset(&self, opening: &Opening<'_>, target: &Cursor) -> Result<Opened, OpenError> {
-        self.take_over(|session| opening::reset(session, opening, target))
+        self.take_over(opening, |session| opening::reset(session, opening, target))
     }
 
     fn stored(&self, reducer: &str) -> Result<Option<StoredReducer>, StoreError> {
