@@ -29,6 +29,7 @@ mod living;
 mod mailing;
 mod notifying;
 mod observing;
+mod opening;
 mod operating;
 mod passivation;
 mod pooling;

@@ -63,6 +63,8 @@ pub(crate) struct Seen(pub(crate) Result<Sight, StoreError>);
 pub(crate) struct Release {
     pub(crate) reducer: Arc<str>,
     pub(crate) ownership: Ownership,
+    /// The name of this process.
+    pub(crate) instance: Arc<str>,
 }
 
 /// dispatcher → event log: tell me of new events.

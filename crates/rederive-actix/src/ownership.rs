@@ -20,6 +20,8 @@ struct State {
     epoch: Option<u64>,
     /// It was ours and was taken over.
     lost: bool,
+    /// An opening was not answered: it may have been done.
+    in_doubt: bool,
     /// Whom it is waited for.
     owner: Option<Arc<str>>,
     lease_ends: Option<Instant>,
@@ -43,14 +45,34 @@ impl Ownership {
             _ if state.epoch.is_some() => TakeFrom::Namesake,
             OnOwned::TakeOver => TakeFrom::Anybody,
             // Of two processes of one name, one has lost: they do not take it in turns.
-            _ if state.lost => TakeFrom::Nobody,
+            _ if state.lost && !state.in_doubt => TakeFrom::Nobody,
             OnOwned::StandBy | OnOwned::Refuse => TakeFrom::Namesake,
         }
     }
 
+    /// An opening begins, of which nothing is known before it is answered.
+    pub(crate) fn opening(&self) {
+        self.lock().in_doubt = true;
+    }
+
+    /// The opening was refused: nothing was done.
+    pub(crate) fn refused(&self) {
+        self.lock().in_doubt = false;
+    }
+
+    /// Whether an opening may have been done of which that is not known.
+    pub(crate) fn is_in_doubt(&self) -> bool {
+        self.lock().in_doubt
+    }
+
+    /// An opening that was not answered was done: the reducer has been ours since, by this epoch.
+    pub(crate) fn found_done(&self, epoch: u64) {
+        self.lock().epoch = Some(epoch);
+    }
+
     pub(crate) fn taken(&self, epoch: u64, lease: Duration) {
         let lease_ends = Some(Instant::now() + lease).filter(|_| !lease.is_zero());
-        *self.lock() = State { epoch: Some(epoch), lost: false, owner: None, lease_ends };
+        *self.lock() = State { epoch: Some(epoch), lease_ends, ..State::default() };
     }
 
     /// The lease of that epoch lasts until then.
@@ -118,6 +140,23 @@ mod tests {
         ownership.taken(9, Duration::from_secs(1));
         assert_eq!((ownership.epoch(), ownership.standing_by()), (Some(9), None));
         assert_eq!(ownership.takes_from(OnOwned::StandBy), TakeFrom::Namesake);
+    }
+
+    #[test]
+    fn an_opening_that_was_not_answered_is_known_by_its_name() {
+        let ownership = Ownership::default();
+        ownership.taken(7, Duration::from_secs(1));
+        ownership.lost();
+        ownership.opening();
+        assert!(ownership.is_in_doubt());
+        assert_eq!(ownership.takes_from(OnOwned::StandBy), TakeFrom::Namesake);
+        // Whoever takes from anybody may not have got it yet.
+        assert_eq!(ownership.takes_from(OnOwned::TakeOver), TakeFrom::Anybody);
+        ownership.refused();
+        assert_eq!(ownership.takes_from(OnOwned::StandBy), TakeFrom::Nobody);
+        ownership.opening();
+        ownership.taken(9, Duration::from_secs(1));
+        assert!(!ownership.is_in_doubt());
     }
 
     #[test]

@@ -15,7 +15,7 @@ use crate::{
         Stop,
     },
     observe::Observers,
-    take_over::take_over,
+    take_over::{give_up, take_over},
     worker::{Place, Worker, unpanicked},
 };
 
@@ -219,18 +219,17 @@ impl Handler<Release> for Persistence {
     fn handle(&mut self, release: Release, ctx: &mut Context<Self>) {
         let (Some(worker), Some(leases)) = (&self.worker, &self.leases) else { return };
         self.asked += 1;
-        let Release { reducer, ownership } = release;
         let (store, me, leases) = (Arc::clone(&self.store), ctx.address(), leases.holder());
         // In turn with the transactions, of which none is to come, and with an opening under way.
-        worker.run(move |_| {
-            leases.let_go(&reducer);
-            if let Some(epoch) = ownership.epoch()
-                && let Err(error) = unpanicked(|| store.release(&reducer, epoch))
-                    .and_then(|released| released.map_err(|error| error.to_string()))
+        worker.run(move |writer| {
+            leases.let_go(&release.reducer);
+            if let Err(error) = unpanicked(|| give_up(&release, writer, &*store))
+                .and_then(|released| released.map_err(|error| error.to_string()))
             {
                 log::info!(
                     target: "rederive",
-                    "{reducer}: the lease is not released and runs out by itself: {error}"
+                    "{}: the lease is not released and runs out by itself: {error}",
+                    release.reducer
                 );
             }
             me.do_send(Answered);

@@ -18,9 +18,16 @@ impl Ready {
         (Self(Arc::new(Mutex::new(Some(reply)))), opened)
     }
 
-    /// Answers; false when that was done before, or when nobody waits for it.
-    pub(crate) fn answer(&self, opened: Result<(), OpenError>) -> bool {
-        let reply = self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
-        reply.is_some_and(|reply| reply.send(opened).is_ok())
+    /// Whether somebody waits for the answer.
+    pub(crate) fn is_awaited(&self) -> bool {
+        let reply = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        reply.as_ref().is_some_and(|reply| !reply.is_closed())
+    }
+
+    /// Answers, unless that was done before.
+    pub(crate) fn answer(&self, opened: Result<(), OpenError>) {
+        if let Some(reply) = self.0.lock().unwrap_or_else(PoisonError::into_inner).take() {
+            let _ = reply.send(opened);
+        }
     }
 }

@@ -57,13 +57,11 @@ impl<S: Store> Store for FaultyStore<S> {
     }
 
     fn open(&self, opening: &Opening<'_>) -> Result<Opened, OpenError> {
-        self.faults.at_open()?;
-        self.inner.open(opening)
+        self.faults.at_open(|| self.inner.open(opening))
     }
 
     fn reset(&self, opening: &Opening<'_>, target: &Cursor) -> Result<Opened, OpenError> {
-        self.faults.at_reset()?;
-        self.inner.reset(opening, target)
+        self.faults.at_reset(|| self.inner.reset(opening, target))
     }
 
     fn renew(&self, owned: &[(&str, u64)]) -> Result<Vec<bool>, StoreError> {

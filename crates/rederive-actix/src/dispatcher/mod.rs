@@ -325,6 +325,15 @@ impl<E: Send + Sync + 'static> Dispatcher<E> {
         }
     }
 
+    /// Others may have the reducer at once.
+    fn release(&self) {
+        self.links.persistence.do_send(Release {
+            reducer: Arc::clone(&self.links.name),
+            ownership: self.links.ownership.clone(),
+            instance: Arc::clone(&self.links.instance),
+        });
+    }
+
     fn stop(&mut self, ctx: &mut Context<Self>) {
         self.guard.disarm();
         for host in self.routes.clear().into_iter().chain(self.repairs.clear()) {
@@ -332,9 +341,8 @@ impl<E: Send + Sync + 'static> Dispatcher<E> {
         }
         self.residents.clear();
         self.rebuild_stands(&RebuildError::Interrupted);
-        let (reducer, ownership) = (Arc::clone(&self.links.name), self.links.ownership.clone());
         // Before the answer, so that it comes before the store's actor is told to stop.
-        self.links.persistence.do_send(Release { reducer, ownership });
+        self.release();
         let reducer = Arc::clone(&self.links.name);
         self.links.observers.tell(&Notice::Stopped { reducer, watermark: self.stored.clone() });
         if let Phase::Stopping(stop) = &mut self.phase
@@ -377,8 +385,10 @@ impl<E: Send + Sync + 'static> Handler<OpenDone> for Dispatcher<E> {
                     return;
                 }
                 let message = error.to_string();
-                if self.ready.answer(Err(error)) {
-                    // Refused at the first start: whoever started us decides.
+                // Refused at the first start: whoever started us decides.
+                if self.ready.is_awaited() {
+                    self.release();
+                    self.ready.answer(Err(error));
                     self.guard.disarm();
                     ctx.stop();
                     return;

@@ -1,5 +1,6 @@
 //! [`StoreChaos`]: faults at random.
 
+use super::faults::OpenFault;
 use crate::{CommitFault, Rng};
 
 /// How likely each fault is, from 0 to 1, at each call where it can happen.
@@ -7,6 +8,8 @@ use crate::{CommitFault, Rng};
 pub struct StoreChaos {
     /// [`Store::open`](rederive_core::Store::open) fails.
     pub open: f64,
+    /// [`Store::open`](rederive_core::Store::open) is done, but its answer is lost.
+    pub open_done: f64,
     /// [`Store::writer`](rederive_core::Store::writer) fails.
     pub writer: f64,
     /// [`Writer::revision`](rederive_core::Writer::revision) fails.
@@ -30,6 +33,7 @@ impl StoreChaos {
     pub fn all(probability: f64) -> Self {
         Self {
             open: probability,
+            open_done: probability,
             writer: probability,
             revision: probability,
             load: probability,
@@ -39,6 +43,12 @@ impl StoreChaos {
             panic_before: probability,
             panic_after: probability,
         }
+    }
+
+    /// What befalls an opening, if anything.
+    pub(super) fn open_fault(&self, rng: &mut Rng) -> Option<OpenFault> {
+        let faults = [(self.open, OpenFault::Fails), (self.open_done, OpenFault::AnswerLost)];
+        faults.into_iter().find(|(probability, _)| rng.chance(*probability)).map(|(_, fault)| fault)
     }
 
     /// What befalls a commit, if anything.

@@ -6,7 +6,7 @@ use std::{
 };
 
 use rederive_core::{
-    CommitError, FailureKind, PartitionId, PartitionWrite, ReducerWrite, StoreError,
+    CommitError, FailureKind, OpenError, PartitionId, PartitionWrite, ReducerWrite, StoreError,
 };
 
 use super::StoreChaos;
@@ -29,6 +29,15 @@ pub enum CommitFault {
     Stall(Gate),
     /// The commit is done, but its answer comes only when the gate is open.
     StallAfter(Gate),
+}
+
+/// What befalls one opening.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum OpenFault {
+    /// Nothing is done.
+    Fails,
+    /// It is done, but the answer is lost.
+    AnswerLost,
 }
 
 /// What a faulty store was asked for.
@@ -74,8 +83,8 @@ struct Shared {
 
 #[derive(Default)]
 struct State {
-    open: Script<()>,
-    reset: Script<()>,
+    open: Script<OpenFault>,
+    reset: Script<OpenFault>,
     writer: Script<()>,
     revision: Script<()>,
     renew: Script<()>,
@@ -95,13 +104,25 @@ impl StoreFaults {
     /// The next `times` calls of `open` fail.
     pub fn fail_open(&self, times: usize) {
         let mut state = self.lock();
-        (0..times).for_each(|_| state.open.push(0, ()));
+        (0..times).for_each(|_| state.open.push(0, OpenFault::Fails));
+    }
+
+    /// The next `times` calls of `open` are done, but their answers are lost.
+    pub fn lose_open(&self, times: usize) {
+        let mut state = self.lock();
+        (0..times).for_each(|_| state.open.push(0, OpenFault::AnswerLost));
     }
 
     /// The next `times` calls of `reset` fail.
     pub fn fail_reset(&self, times: usize) {
         let mut state = self.lock();
-        (0..times).for_each(|_| state.reset.push(0, ()));
+        (0..times).for_each(|_| state.reset.push(0, OpenFault::Fails));
+    }
+
+    /// The next `times` calls of `reset` are done, but their answers are lost.
+    pub fn lose_reset(&self, times: usize) {
+        let mut state = self.lock();
+        (0..times).for_each(|_| state.reset.push(0, OpenFault::AnswerLost));
     }
 
     /// The next `times` calls of `writer` fail.
@@ -221,20 +242,43 @@ impl StoreFaults {
         counts
     }
 
-    pub(super) fn at_open(&self) -> Result<(), StoreError> {
+    /// Answers what `open` does, unless it does not come to that.
+    pub(super) fn at_open<T>(
+        &self,
+        open: impl FnOnce() -> Result<T, OpenError>,
+    ) -> Result<T, OpenError> {
         let mut state = self.lock();
         state.counts.opens += 1;
-        let scripted = state.open.next().is_some();
-        let fails = scripted || state.strikes(|chaos| chaos.open);
-        self.answer(state, fails, "it cannot be opened")
+        let scripted = state.open.next();
+        self.opening(state, scripted, "it cannot be opened", open)
     }
 
-    pub(super) fn at_reset(&self) -> Result<(), StoreError> {
+    /// The same for `reset`.
+    pub(super) fn at_reset<T>(
+        &self,
+        reset: impl FnOnce() -> Result<T, OpenError>,
+    ) -> Result<T, OpenError> {
         let mut state = self.lock();
         state.counts.resets += 1;
-        let scripted = state.reset.next().is_some();
-        let fails = scripted || state.strikes(|chaos| chaos.open);
-        self.answer(state, fails, "it cannot be reset")
+        let scripted = state.reset.next();
+        self.opening(state, scripted, "it cannot be reset", reset)
+    }
+
+    fn opening<T>(
+        &self,
+        mut state: MutexGuard<'_, State>,
+        scripted: Option<OpenFault>,
+        message: &str,
+        open: impl FnOnce() -> Result<T, OpenError>,
+    ) -> Result<T, OpenError> {
+        let random = |(chaos, rng): &mut (StoreChaos, Rng)| chaos.open_fault(rng);
+        let fault = scripted.or_else(|| state.chaos.as_mut().and_then(random));
+        self.answer(state, fault == Some(OpenFault::Fails), message)?;
+        let opened = open()?;
+        if fault == Some(OpenFault::AnswerLost) {
+            return Err(StoreError::new("scripted: the answer is lost").into());
+        }
+        Ok(opened)
     }
 
     pub(super) fn at_writer(&self) -> Result<(), StoreError> {
