@@ -15,6 +15,7 @@ mod database;
 mod custom;
 mod ids;
 mod lease;
+mod lengths;
 mod progress;
 mod tables;
 mod values;

@@ -3,13 +3,14 @@
 use std::time::Duration;
 
 use diesel::{QueryResult, connection::SimpleConnection, result::Error};
-use rederive_core::{Cursor, OpenError, Opened, Opening, StoredReducer};
+use rederive_core::{Cursor, OpenError, Opened, Opening, StoreError, StoredReducer};
 
 use super::{
-    ddl, lease, owned,
+    ddl, lease, lengths, owned,
     progress::{self, Which},
     silence, skips,
     sql::Session,
+    text::escaped,
 };
 
 /// Why a reducer is not taken over.
@@ -83,9 +84,13 @@ pub(crate) fn reset(
     Ok(Opened { lease: claim.lease, ..opened(session, name)? })
 }
 
-/// Has others wait that create tables, of whatever reducer: two at once would both find none.
-fn begin(session: &mut Session<'_>, opening: &Opening<'_>) -> QueryResult<()> {
-    if opening.tables.is_empty() { Ok(()) } else { ddl::lock(session.conn) }
+/// Refuses a name that cannot be stored, and has others wait that create tables, of whatever reducer:
+/// two at once would both find none.
+fn begin(session: &mut Session<'_>, opening: &Opening<'_>) -> Result<(), Refused> {
+    if let Some(refusal) = lengths::name_too_long(&escaped(opening.reducer)) {
+        return Err(Refused::Open(StoreError::new(refusal).into()));
+    }
+    if opening.tables.is_empty() { Ok(()) } else { Ok(ddl::lock(session.conn)?) }
 }
 
 /// What is stored of a reducer.

@@ -6,7 +6,9 @@ use rederive_core::{
 };
 
 use super::{
+    execute::StepError,
     ids,
+    lengths::check_cursor,
     progress::{decode, encode},
     sql::{Bind, Session},
     text::{escaped, unescaped},
@@ -85,7 +87,10 @@ pub(crate) fn any(session: &mut Session<'_>, reducer: &str) -> QueryResult<bool>
 }
 
 /// Writes the skips of a commit.
-pub(crate) fn record_skips(session: &mut Session<'_>, write: &ReducerWrite<'_>) -> QueryResult<()> {
+pub(crate) fn record_skips(
+    session: &mut Session<'_>,
+    write: &ReducerWrite<'_>,
+) -> Result<(), StepError> {
     let of_partitions = write
         .partitions
         .iter()
@@ -100,9 +105,11 @@ pub(crate) fn record_skips(session: &mut Session<'_>, write: &ReducerWrite<'_>) 
             time, by_operator)
         SELECT \0, v.* FROM unnest(\0, \0, \0, \0, \0, \0, \0) AS v";
     let skips = || skipped.iter().map(|(_, skip)| skip);
+    let cursors: Vec<_> = skips().map(|skip| encode(&skip.cursor)).collect();
+    cursors.iter().try_for_each(|cursor| check_cursor(cursor))?;
     let binds = [
         Bind::text(escaped(write.reducer)),
-        Bind::texts(skips().map(|skip| encode(&skip.cursor))),
+        Bind::texts(cursors),
         Bind::Texts(skipped.iter().map(|(id, _)| id.map(|id| ids::key(id.as_str()))).collect()),
         Bind::texts(skips().map(|skip| skip.kind.as_str())),
         Bind::texts(skips().map(|skip| escaped(&skip.message))),
@@ -110,5 +117,6 @@ pub(crate) fn record_skips(session: &mut Session<'_>, write: &ReducerWrite<'_>) 
         Bind::integers(skips().map(|skip| skip.time.as_micros())),
         Bind::Bools(skips().map(|skip| Some(skip.by == SkippedBy::Operator)).collect()),
     ];
-    session.execute(text, &binds).map(drop)
+    session.execute(text, &binds)?;
+    Ok(())
 }

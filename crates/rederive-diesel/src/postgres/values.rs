@@ -2,10 +2,11 @@
 
 use std::borrow::Cow;
 
-use rederive_core::{ChangeError, ColumnKind, Key, Table, Value};
+use rederive_core::{ChangeError, ColumnKind, Key, Table, Value, effect::OUTBOX};
 
 use super::{
     ids,
+    lengths::check_cursor,
     sql::{Bind, quoted},
     tables::is_ours,
     text::escaped,
@@ -33,7 +34,7 @@ pub(crate) fn array<'a>(
                 Value::Null => Ok(None),
                 _ => $converted.map(Some).ok_or_else(|| misfit($value, key)),
             };
-            Ok(Bind::$variant(values.map(each).collect::<Result<_, _>>()?))
+            values.map(each).collect::<Result<_, _>>().map(Bind::$variant)
         }};
     }
     match kind {
@@ -49,8 +50,17 @@ pub(crate) fn array<'a>(
         ColumnKind::Double => array!(Doubles, value => float(value)),
         ColumnKind::Binary => array!(Binaries, value => bytes(value)),
         _ if is_ours(table) => {
-            let is_id = table.columns[column].0 == "id";
-            array!(Texts, value => plain(value).map(|it| if is_id { ids::key(it) } else { escaped(it) }))
+            let name = table.columns[column].0;
+            let bind = array!(Texts, value => plain(value).map(|it| match name {
+                "id" => ids::key(it),
+                _ => escaped(it),
+            }))?;
+            if let Bind::Texts(texts) = &bind
+                && (table.name, name) == (OUTBOX.name, "cursor")
+            {
+                texts.iter().flatten().try_for_each(|cursor| check_cursor(cursor))?;
+            }
+            Ok(bind)
         }
         ColumnKind::Array(of) => {
             array!(Texts, value => plain(value).and_then(|it| literal(it, *of)).map(Cow::Owned))

@@ -59,10 +59,12 @@ impl Line {
                 (&self.client).write_all(b"N")?;
                 continue;
             }
-            if let Some(text) = statement(&message, &mut prepared)
-                && self.says(text, shared) == Then::Cut
-            {
-                return Ok(());
+            if let Some(text) = statement(&message, &mut prepared) {
+                match self.says(text, shared) {
+                    Then::Pass => {}
+                    Then::Cut => return Ok(()),
+                    Then::Vanish => return self.vanish(shared),
+                }
             }
             out.extend(message.bytes);
             if !messages.has_more() {
@@ -91,6 +93,13 @@ impl Line {
         trap.map_or(Then::Pass, |trap| shared.spring(trap))
     }
 
+    /// Returns once the server has ended the connection, or all are cut.
+    fn vanish(&self, shared: &Shared) -> io::Result<()> {
+        let ended = self.client.shutdown(Shutdown::Both);
+        shared.until(|| self.is_over());
+        ended
+    }
+
     pub(super) fn pass_to_client(&self, shared: &Shared) -> io::Result<()> {
         let mut messages = Messages::of_server(&self.server);
         let mut out = Vec::new();
@@ -98,10 +107,12 @@ impl Line {
             match message.kind {
                 b'C' if message.texts().next().as_deref() == Some("COMMIT") => {
                     let trap = lock(&self.awaits_commit).take();
-                    if let Some(trap) = trap
-                        && shared.spring(trap) == Then::Cut
-                    {
-                        return Ok(());
+                    if let Some(trap) = trap {
+                        match shared.spring(trap) {
+                            Then::Pass => {}
+                            Then::Cut => return Ok(()),
+                            Then::Vanish => return self.vanish(shared),
+                        }
                     }
                 }
                 // Ready, and in no transaction.

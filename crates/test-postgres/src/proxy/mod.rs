@@ -122,7 +122,9 @@ impl Proxy {
     /// Cuts every connection there is, and tells how many there were.
     pub fn cut_all(&self) -> usize {
         let lines = std::mem::take(&mut self.shared.lock().lines);
-        lines.iter().filter(|line| line.cut()).count()
+        let cut = lines.iter().filter(|line| line.cut()).count();
+        self.shared.changed.notify_all();
+        cut
     }
 
     /// Closes new connections at once, until told otherwise.
@@ -164,6 +166,7 @@ impl Shared {
                 // However one direction ends, it is the end of both.
                 let _ = run(&line, &shared);
                 line.cut();
+                shared.changed.notify_all();
             });
         }
         Ok(())
@@ -192,6 +195,14 @@ impl Shared {
         let mut state = self.lock();
         while state.frozen {
             state = self.wait(state, Duration::from_secs(60));
+        }
+    }
+
+    /// Returns once it is so.
+    fn until(&self, is_so: impl Fn() -> bool) {
+        let mut state = self.lock();
+        while !is_so() {
+            state = self.wait(state, Duration::from_secs(1));
         }
     }
 

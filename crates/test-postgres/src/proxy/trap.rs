@@ -16,6 +16,8 @@ pub enum Moment {
 pub enum Then {
     /// It is cut: nothing more is passed on, not even what has come already.
     Cut,
+    /// It is cut for the client, and the server is not told: it waits for what never comes.
+    Vanish,
     /// It goes on.
     Pass,
 }

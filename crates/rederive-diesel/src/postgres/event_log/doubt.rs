@@ -30,12 +30,20 @@ pub(super) enum Outcome {
 /// connection.
 pub(super) fn look_up(line: &mut Line, connections: &Connections, sent: &Sent) -> Outcome {
     let begun = Instant::now();
+    let mut is_lost = false;
     loop {
-        let asked = line.transaction(connections, |conn| ask(conn, &connections.schema, sent));
+        let asked = line.transaction(connections, |conn| {
+            if is_lost {
+                end(conn, sent)?;
+            }
+            ask(conn, &connections.schema, sent)
+        });
         match asked {
             Ok(Some(outcome)) => return outcome,
-            // It is still being committed, or the server has not noticed yet that we are gone.
-            Ok(None) | Err(Failed::Begin(_) | Failed::Body(_) | Failed::Commit(_)) => {}
+            // It is being committed, or the server has not noticed yet that we are gone: then all
+            // who append wait for it.
+            Ok(None) => is_lost = true,
+            Err(Failed::Begin(_) | Failed::Body(_) | Failed::Commit(_)) => {}
             Err(Failed::Panic(_)) => return Outcome::Unknown,
         }
         if begun.elapsed() > connections.options.connect_timeout {
@@ -43,6 +51,15 @@ pub(super) fn look_up(line: &mut Line, connections: &Connections, sent: &Sent) -
         }
         thread::sleep(PAUSE);
     }
+}
+
+/// Ends the transaction if it still waits for our next word, which is never to come. One that has
+/// got its COMMIT is left alone, as it may wait for a stand-by.
+fn end(conn: &mut PgConnection, sent: &Sent) -> QueryResult<()> {
+    let text = "SELECT pg_catalog.pg_terminate_backend(pid) FROM pg_catalog.pg_stat_activity
+        WHERE backend_xid::pg_catalog.text::pg_catalog.int8 = \0 & 4294967295
+            AND state = 'idle in transaction'";
+    Sql { text, binds: &[Bind::integer(sent.id)] }.rows(conn).map(drop)
 }
 
 /// `None` when the server cannot tell yet.

@@ -100,4 +100,7 @@ fn ids_that_were_given_past_the_sequence_are_passed() {
     let ids =
         lines(&mut scratch.connection(), "SELECT id AS line FROM rederive_events ORDER BY id");
     assert_eq!(ids, ["1", "2", "9", "10", "11"]);
+    // None of the numbers that come next is taken: followers have passed them all the same.
+    scratch.execute("INSERT INTO rederive_events (id, time, data) VALUES (20, 0, '20')");
+    assert_eq!(log.append_blocking(vec![5]).unwrap()[0].cursor, Cursor::from(21));
 }

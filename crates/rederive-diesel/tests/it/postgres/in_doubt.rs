@@ -90,3 +90,16 @@ fn an_append_of_which_nothing_can_be_found_out_is_in_doubt() {
     let seen = world.scratch.text("SELECT data AS line FROM rederive_events ORDER BY id");
     assert_eq!(seen, ["1", "2", "4"]);
 }
+
+/// The server waits for its COMMIT, and all who append wait for it.
+#[test]
+fn a_transaction_that_has_lost_its_client_is_ended_and_done_again() {
+    let world = World::new();
+    world.through.append_blocking(vec![1]).unwrap();
+    for number in [2, 3] {
+        world.proxy.at(Moment::BeforeCommit, "INSERT INTO", || Then::Vanish);
+        world.through.append_blocking(vec![number]).unwrap();
+    }
+    assert_eq!(world.proxy.sprung(), 2);
+    assert_eq!(world.events(), [1, 2, 3]);
+}

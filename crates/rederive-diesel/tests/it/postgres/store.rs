@@ -13,6 +13,8 @@ use crate::support::{Db, Owner, PostgresScratch, rejection};
 
 static ACCOUNTS: Table =
     Table::new("accounts", &[("id", ColumnKind::Text), ("name", ColumnKind::Text)], &[0]);
+static NODES: Table =
+    Table::new("nodes", &[("id", ColumnKind::Text), ("parent", ColumnKind::Text)], &[0]);
 static POSTINGS: Table =
     Table::new("postings", &[("id", ColumnKind::BigInt), ("account", ColumnKind::Text)], &[0]);
 
@@ -131,6 +133,26 @@ fn ops_run_in_the_order_given_where_foreign_keys_want_it() {
         "{said}"
     );
     assert_eq!(scratch.text("SELECT id AS line FROM accounts"), Vec::<String>::new());
+}
+
+#[test]
+fn ops_run_in_the_order_given_where_a_plan_would_break_a_foreign_key() {
+    let scratch = PostgresScratch::new(
+        "CREATE TABLE nodes (id text PRIMARY KEY, parent text REFERENCES nodes)",
+    );
+    let mut owner = Owner::of(&scratch.store());
+    let node = |id: &str, columns: Vec<(usize, Value)>| {
+        let key = [id.into()].into_iter().collect();
+        Op::Row(RowOp { table: &NODES, key, change: Change::Insert(columns) })
+    };
+    owner.apply(vec![node("a", vec![])]).unwrap();
+    for (child, root, grandchild) in [("b", "c", "d"), ("e", "f", "g")] {
+        // Rows with the same columns are written together.
+        let ops = vec![node(child, named("a")), node(root, vec![]), node(grandchild, named(root))];
+        owner.apply(ops).unwrap();
+    }
+    let nodes = "SELECT id || coalesce(parent, '') AS line FROM nodes ORDER BY id";
+    assert_eq!(scratch.text(nodes), ["a", "ba", "c", "dc", "ea", "f", "gf"]);
 }
 
 #[test]
