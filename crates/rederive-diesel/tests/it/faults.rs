@@ -1,4 +1,4 @@
-//! Real faults of SQLite, and what becomes of commits and appends that meet them.
+//! Real faults, most of them of SQLite, and what becomes of commits and appends that meet them.
 
 use std::{fs, time::Duration};
 
@@ -6,7 +6,12 @@ use diesel::{Connection, RunQueryDsl, connection::SimpleConnection, sqlite::Sqli
 use rederive_core::{Change, ColumnKind, CommitError, Cursor, EventLog, Op, RowOp, Store, Table};
 use rederive_diesel::{AppendError, SqliteDatabase, SqliteOptions};
 
-use crate::support::{Owner, Scratch};
+use crate::support::{Db, Owner, Scratch, on_every_database};
+
+on_every_database! {
+    the_stored_revision_tells_whether_a_commit_was_done,
+    an_error_of_the_users_own_is_not_taken_for_a_fault_of_the_machine,
+}
 
 static NOTES: Table =
     Table::new("notes", &[("id", ColumnKind::BigInt), ("text", ColumnKind::Text)], &[0]);
@@ -100,24 +105,29 @@ fn a_damaged_file_is_nobodys_event_at_fault() {
     drop(directory);
 }
 
-#[test]
-fn the_stored_revision_tells_whether_a_commit_was_done() {
-    let scratch = Scratch::new(SCHEMA);
-    let store = scratch.db.store();
+fn the_stored_revision_tells_whether_a_commit_was_done<D: Db>() {
+    let scratch =
+        D::new(&SCHEMA.replace("INTEGER", if D::IS_POSTGRES { "bigint" } else { "INTEGER" }));
+    let store = scratch.store();
     let mut owner = Owner::of(&store);
     let before = owner.revision;
     owner.apply(vec![note(1, "a")]).unwrap();
     assert_eq!(owner.writer.revision("test").unwrap(), Some(before.next()));
 }
 
-#[test]
-fn an_error_of_the_users_own_is_not_taken_for_a_fault_of_the_disk() {
-    let scratch = Scratch::new(SCHEMA);
-    scratch.execute(
+fn an_error_of_the_users_own_is_not_taken_for_a_fault_of_the_machine<D: Db>() {
+    // In the database's own words.
+    let scratch =
+        D::new(&SCHEMA.replace("INTEGER", if D::IS_POSTGRES { "bigint" } else { "INTEGER" }));
+    scratch.execute(if D::IS_POSTGRES {
+        "CREATE FUNCTION f() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+             RAISE 'deadlock detected' USING ERRCODE = 'check_violation'; END $$;
+         CREATE TRIGGER t BEFORE INSERT ON notes FOR EACH ROW EXECUTE FUNCTION f()"
+    } else {
         "CREATE TRIGGER t BEFORE INSERT ON notes BEGIN
-             SELECT RAISE(ABORT, 'the database or disk is full, says the user'); END",
-    );
-    let mut owner = Owner::of(&scratch.db.store());
+             SELECT RAISE(ABORT, 'the database or disk is full, says the user'); END"
+    });
+    let mut owner = Owner::of(&scratch.store());
     let result = owner.apply(vec![note(1, "a")]);
     assert!(matches!(result, Err(CommitError::Rejected { .. })), "{result:?}");
 }

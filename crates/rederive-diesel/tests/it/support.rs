@@ -178,6 +178,27 @@ macro_rules! on_every_database {
 }
 pub(crate) use on_every_database;
 
+/// Defines a trait of both databases, with functions that read by queries of Diesel's own.
+macro_rules! queries {
+    ($name:ident { $(fn $query:ident($conn:ident) -> $rows:ty $body:block)+ }) => {
+        trait $name: $crate::support::Db {
+            $(fn $query(&self) -> $rows;)+
+        }
+        $crate::support::queries!(@of $crate::support::Scratch, $name { $($query, $conn, $rows, $body)+ });
+        $crate::support::queries!(
+            @of $crate::support::PostgresScratch, $name { $($query, $conn, $rows, $body)+ }
+        );
+    };
+    (@of $db:ty, $name:ident { $($query:ident, $conn:ident, $rows:ty, $body:block)+ }) => {
+        impl $name for $db {
+            $(fn $query(&self) -> $rows {
+                self.db.read(|$conn| $body).unwrap()
+            })+
+        }
+    };
+}
+pub(crate) use queries;
+
 /// A reducer "test" that has been taken over, and a writer for it.
 pub(crate) struct Owner {
     pub(crate) writer: Box<dyn Writer>,

@@ -5,7 +5,9 @@ use rederive_core::{Change, ColumnKind, Op, Ops, Value};
 use rederive_diesel::DieselOps;
 use serde::Serialize;
 
-use crate::support::{Owner, Scratch};
+use crate::support::{Owner, Scratch, on_every_database, queries};
+
+on_every_database! { typed_ops_lead_to_the_rows_that_diesel_reads }
 
 diesel::table! {
     accounts (id) {
@@ -265,14 +267,27 @@ fn a_row_that_serde_names_otherwise_or_fills_otherwise_is_refused_with_the_colum
     assert!(ops.as_slice().is_empty());
 }
 
-#[test]
-fn typed_ops_lead_to_the_rows_that_diesel_reads() {
-    let scratch = Scratch::new(
+queries!(Rows {
+    fn accounts(conn) -> Vec<Account> {
+        accounts::table.order(accounts::id).load(conn)
+    }
+    fn members(conn) -> Vec<String> {
+        memberships::table.select(memberships::member).load(conn)
+    }
+});
+
+fn typed_ops_lead_to_the_rows_that_diesel_reads<D: Rows>() {
+    let scratch = D::new(if D::IS_POSTGRES {
+        "CREATE TABLE accounts (id text PRIMARY KEY, owner text, balance bigint, \"type\" integer,
+             rate double precision, active boolean, photo bytea);
+         CREATE TABLE memberships (since bigint, member text, club integer,
+             PRIMARY KEY (club, member));"
+    } else {
         "CREATE TABLE accounts (id TEXT PRIMARY KEY, owner TEXT, balance INTEGER, \"type\" INTEGER,
              rate REAL, active INTEGER, photo BLOB) STRICT;
          CREATE TABLE memberships (since INTEGER, member TEXT, club INTEGER,
-             PRIMARY KEY (club, member)) STRICT;",
-    );
+             PRIMARY KEY (club, member)) STRICT;"
+    });
     let mut ops = ops();
     ops.insert(accounts::table, alice()).unwrap();
     ops.upsert(accounts::table, Account { balance: 9, ..alice() }).unwrap();
@@ -286,10 +301,8 @@ fn typed_ops_lead_to_the_rows_that_diesel_reads() {
     ops.insert(memberships::table, Membership { club: 1, member: "a".into(), since: 7 }).unwrap();
     ops.insert(memberships::table, Membership { club: 1, member: "b".into(), since: 7 }).unwrap();
     ops.delete(memberships::table, (1, "a")).unwrap();
-    Owner::of(&scratch.db.store()).apply(ops.into_vec()).unwrap();
+    Owner::of(&scratch.store()).apply(ops.into_vec()).unwrap();
 
-    let found: Vec<Account> =
-        scratch.db.read(|conn| accounts::table.order(accounts::id).load(conn)).unwrap();
     let changed = Account {
         owner: "A".into(),
         balance: 10,
@@ -298,8 +311,6 @@ fn typed_ops_lead_to_the_rows_that_diesel_reads() {
         active: false,
         ..alice()
     };
-    assert_eq!(found, [changed, Account { id: "bob".into(), ..alice() }]);
-    let members: Vec<String> =
-        scratch.db.read(|conn| memberships::table.select(memberships::member).load(conn)).unwrap();
-    assert_eq!(members, ["b"]);
+    assert_eq!(scratch.accounts(), [changed, Account { id: "bob".into(), ..alice() }]);
+    assert_eq!(scratch.members(), ["b"]);
 }

@@ -1,11 +1,20 @@
-//! Structs that are written and read: the same on SQLite and in memory.
+//! Structs that are written and read: the same on every database and in memory.
 
 use diesel::prelude::*;
 use rederive_core::{MemoryStore, Op, Ops, ReduceError};
 use rederive_diesel::{DieselOps, TypedRows};
 use serde::{Deserialize, Serialize};
 
-use crate::support::{Owner, Scratch, rejection};
+use crate::support::{Db, Owner, on_every_database, queries, rejection};
+
+on_every_database! {
+    one_struct_is_inserted_modified_and_read,
+    every_op_with_a_key_of_two_columns_or_without_other_columns_works,
+    rows_are_selected_by_values_of_every_type,
+    elements_of_every_type_are_stored_in_an_array,
+    columns_that_are_not_named_get_their_defaults_by_replace_and_keep_their_values_by_merge,
+    what_a_merge_or_replace_cannot_make_is_rejected_with_its_row_named,
+}
 
 diesel::table! {
     accounts (id) {
@@ -34,14 +43,24 @@ diesel::table! {
     tags (tag) { tag -> Text }
 }
 
-const SCHEMA: &str = "
-    CREATE TABLE accounts (id TEXT PRIMARY KEY, owner TEXT NOT NULL, balance INTEGER NOT NULL,
+fn schema<D: Db>() -> &'static str {
+    if D::IS_POSTGRES {
+        "CREATE TABLE accounts (id TEXT PRIMARY KEY, owner TEXT NOT NULL, balance bigint NOT NULL,
+        \"type\" INTEGER, rate double precision NOT NULL DEFAULT 0.5, active boolean NOT NULL, photo bytea,
+        labels TEXT DEFAULT '[\"new\"]', level smallint NOT NULL DEFAULT 1, unknown TEXT DEFAULT 'u');
+    CREATE TABLE memberships (since bigint NOT NULL, member TEXT, club INTEGER,
+        PRIMARY KEY (club, member));
+    CREATE TABLE tags (tag TEXT PRIMARY KEY);"
+    } else {
+        "CREATE TABLE accounts (id TEXT PRIMARY KEY, owner TEXT NOT NULL, balance INTEGER NOT NULL,
         \"type\" INTEGER, rate REAL NOT NULL DEFAULT 0.5, active INTEGER NOT NULL, photo BLOB,
         labels TEXT DEFAULT '[\"new\"]', level INTEGER NOT NULL DEFAULT 1, unknown TEXT DEFAULT 'u')
         STRICT;
     CREATE TABLE memberships (since INTEGER NOT NULL, member TEXT, club INTEGER,
         PRIMARY KEY (club, member));
-    CREATE TABLE tags (tag TEXT PRIMARY KEY);";
+    CREATE TABLE tags (tag TEXT PRIMARY KEY);"
+    }
+}
 
 #[derive(Clone, Debug, PartialEq, Insertable, Queryable, Selectable, Serialize, Deserialize)]
 #[diesel(table_name = accounts)]
@@ -100,11 +119,8 @@ fn emitted(emit: impl FnOnce(&mut Ops) -> Result<(), ReduceError>) -> Vec<Op> {
     ops.into_vec()
 }
 
-/// What SQLite and the memory hold after these ops, which must be the same.
-fn after(ops: &[Op]) -> (Vec<Account>, Vec<Membership>, Vec<String>) {
-    let scratch = Scratch::new(SCHEMA);
-    Owner::of(&scratch.db.store()).apply(ops.to_vec()).unwrap();
-    let stored = scratch.db.read(|conn| {
+queries!(Rows {
+    fn all(conn) -> (Vec<Account>, Vec<Membership>, Vec<String>) {
         Ok((
             accounts::table.order(accounts::id).select(Account::as_select()).load(conn)?,
             memberships::table
@@ -113,8 +129,14 @@ fn after(ops: &[Op]) -> (Vec<Account>, Vec<Membership>, Vec<String>) {
                 .load(conn)?,
             tags::table.order(tags::tag).select(tags::tag).load(conn)?,
         ))
-    });
-    let stored = stored.unwrap();
+    }
+});
+
+/// What the database and the memory hold after these ops, which must be the same.
+fn after<D: Rows>(ops: &[Op]) -> (Vec<Account>, Vec<Membership>, Vec<String>) {
+    let scratch = D::new(schema::<D>());
+    Owner::of(&scratch.store()).apply(ops.to_vec()).unwrap();
+    let stored = scratch.all();
     let memory = in_memory(ops);
     let tags: Vec<Tag> = memory.rows_of(tags::table).unwrap();
     let held = (
@@ -132,8 +154,7 @@ fn in_memory(ops: &[Op]) -> MemoryStore {
     store
 }
 
-#[test]
-fn one_struct_is_inserted_modified_and_read() {
+fn one_struct_is_inserted_modified_and_read<D: Rows>() {
     let ops = emitted(|ops| {
         ops.insert(accounts::table, alice())?;
         ops.insert(accounts::table, Account { id: "bob".into(), kind: Some(1), ..alice() })?;
@@ -151,7 +172,7 @@ fn one_struct_is_inserted_modified_and_read() {
             Ok(())
         })
     });
-    let (accounts, _, _) = after(&ops);
+    let (accounts, _, _) = after::<D>(&ops);
     let first =
         Account { balance: 15, kind: Some(7), photo: None, active: false, level: 2, ..alice() };
     let second = Account { id: "bob".into(), kind: Some(1), rate: 0.5, balance: 6, ..alice() };
@@ -183,8 +204,7 @@ fn a_row_that_is_not_what_the_struct_expects_is_told_by_table_and_column() {
     assert!(message.contains("table accounts") && message.contains("column balance"), "{message}");
 }
 
-#[test]
-fn every_op_with_a_key_of_two_columns_or_without_other_columns_works() {
+fn every_op_with_a_key_of_two_columns_or_without_other_columns_works<D: Rows>() {
     let member = |since, member: &str, club| Membership { since, member: member.into(), club };
     let tag = |tag: &str| Tag { tag: tag.into() };
     let ops = emitted(|ops| {
@@ -211,13 +231,12 @@ fn every_op_with_a_key_of_two_columns_or_without_other_columns_works() {
         })?;
         ops.delete_where(tags::table, (tags::tag, "b"))
     });
-    let (_, members, tags) = after(&ops);
+    let (_, members, tags) = after::<D>(&ops);
     assert_eq!(members, [member(102, "a", 1), member(110, "b", 1)]);
     assert_eq!(tags, ["a", "c", "d"]);
 }
 
-#[test]
-fn rows_are_selected_by_values_of_every_type() {
+fn rows_are_selected_by_values_of_every_type<D: Rows>() {
     let ops = emitted(|ops| {
         for id in ["a", "b", "c", "d"] {
             ops.insert(accounts::table, Account { id: id.into(), ..alice() })?;
@@ -237,15 +256,14 @@ fn rows_are_selected_by_values_of_every_type() {
         ops.delete_where(accounts::table, (accounts::owner, "nobody".to_owned()))?;
         ops.increment_where(accounts::rate, (accounts::kind, 2), 0.5)
     });
-    let (accounts, _, _) = after(&ops);
+    let (accounts, _, _) = after::<D>(&ops);
     let told: Vec<_> =
         accounts.iter().map(|row| (&*row.id, &*row.owner, row.level, row.rate)).collect();
     assert_eq!(told, [("a", "N", 9, 0.25), ("b", "Alice", 9, 0.75), ("d", "N", 9, 0.25)]);
     assert!(accounts.iter().all(|row| row.photo.is_none()));
 }
 
-#[test]
-fn elements_of_every_type_are_stored_in_an_array() {
+fn elements_of_every_type_are_stored_in_an_array<D: Rows>() {
     #[derive(Serialize)]
     struct Visit<'a> {
         place: &'a str,
@@ -262,7 +280,7 @@ fn elements_of_every_type_are_stored_in_an_array() {
         ops.array_push_uniq(accounts::labels, "alice", None::<u8>)?;
         ops.array_delete(accounts::labels, "alice", 7_u64)
     });
-    let (accounts, _, _) = after(&ops);
+    let (accounts, _, _) = after::<D>(&ops);
     let expected = r#"["vip",{"day":3,"place":"Rome"},false,null]"#;
     assert_eq!(accounts[0].labels.as_deref(), Some(expected));
 }
@@ -276,10 +294,11 @@ struct NewAccount<'a> {
     active: bool,
 }
 
-#[test]
-fn columns_that_are_not_named_get_their_defaults_by_replace_and_keep_their_values_by_merge() {
-    let scratch = Scratch::new(SCHEMA);
-    let mut owner = Owner::of(&scratch.db.store());
+fn columns_that_are_not_named_get_their_defaults_by_replace_and_keep_their_values_by_merge<
+    D: Rows,
+>() {
+    let scratch = D::new(schema::<D>());
+    let mut owner = Owner::of(&scratch.store());
     let new = NewAccount { id: "a", owner: "N", balance: 0, active: true };
     owner
         .apply(emitted(|ops| {
@@ -297,15 +316,23 @@ fn columns_that_are_not_named_get_their_defaults_by_replace_and_keep_their_value
             ops.merge(accounts::table, "b", (accounts::owner, "N"))
         }))
         .unwrap();
-    let line = "SELECT id || owner || balance || rate || ifnull(hex(photo), '-') || \
-                ifnull(labels, '-') || level || unknown AS line FROM accounts ORDER BY id";
-    assert_eq!(scratch.text(line), [r#"aN00.5["new"]1u"#, "bN50.2500FF-3x"]);
+    let photo =
+        if D::IS_POSTGRES { "coalesce(upper(encode(photo, 'hex')), '')" } else { "hex(photo)" };
+    let line = format!(
+        "SELECT id || owner || balance || rate || {photo} || coalesce(labels, '-')
+             || level || unknown AS line FROM accounts ORDER BY id"
+    );
+    assert_eq!(scratch.text(&line), [r#"aN00.5["new"]1u"#, "bN50.2500FF-3x"]);
 }
 
-#[test]
-fn what_a_merge_or_replace_cannot_make_is_rejected_with_its_row_named() {
-    let scratch = Scratch::new(SCHEMA);
-    let mut owner = Owner::of(&scratch.db.store());
+fn what_a_merge_or_replace_cannot_make_is_rejected_with_its_row_named<D: Rows>() {
+    let is_named = |message: &str, key: &str| {
+        let place = format!("(table accounts, key '{key}')");
+        assert!(message.contains("balance") && message.ends_with(&place), "{message}");
+        assert!(message.to_ascii_lowercase().replace('-', " ").contains("not null"), "{message}");
+    };
+    let scratch = D::new(schema::<D>());
+    let mut owner = Owner::of(&scratch.store());
     let merge = |ops: &mut Ops, id: &str| ops.merge(accounts::table, id, (accounts::owner, "N"));
     owner.apply(emitted(|ops| ops.insert(accounts::table, alice()))).unwrap();
     let refused = owner.apply(emitted(|ops| {
@@ -313,10 +340,7 @@ fn what_a_merge_or_replace_cannot_make_is_rejected_with_its_row_named() {
         merge(ops, "absent")?;
         merge(ops, "another")
     }));
-    assert_eq!(
-        rejection(refused),
-        "NOT NULL constraint failed: accounts.balance (table accounts, key 'absent')"
-    );
+    is_named(&rejection(refused), "absent");
     #[derive(Insertable, Serialize)]
     #[diesel(table_name = accounts)]
     struct Owned<'a> {
@@ -325,10 +349,7 @@ fn what_a_merge_or_replace_cannot_make_is_rejected_with_its_row_named() {
     }
     let refused =
         owner.apply(emitted(|ops| ops.replace(accounts::table, Owned { id: "alice", owner: "N" })));
-    assert_eq!(
-        rejection(refused),
-        "NOT NULL constraint failed: accounts.balance (table accounts, key 'alice')"
-    );
+    is_named(&rejection(refused), "alice");
     let refused = owner.apply(emitted(|ops| {
         ops.modify(accounts::table, "alice", |account: &mut Account| {
             account.id = "bob".into();
