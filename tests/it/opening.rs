@@ -18,6 +18,7 @@ on_every_store!(
     a_reset_whose_answers_are_lost_is_known_for_our_own,
     who_stood_by_knows_its_opening_although_the_answer_was_lost,
     who_has_taken_the_reducer_since_an_opening_in_doubt_keeps_it,
+    an_opening_in_doubt_leaves_a_valid_lease_alone,
     a_start_that_fails_as_its_answer_was_lost_leaves_the_reducer_free,
 );
 
@@ -71,11 +72,33 @@ async fn who_stood_by_knows_its_opening_although_the_answer_was_lost(world: Worl
     first.stop().await;
 }
 
+/// Another process of the same world, whose store fails by itself.
+fn elsewhere(world: &World, name: &str) -> World {
+    World { store: FaultyStore::new(world.store.inner().clone()), ..world.process(name) }
+}
+
 async fn who_has_taken_the_reducer_since_an_opening_in_doubt_keeps_it(world: World) {
-    let alice = world.process("alice");
-    // Faults of a connection of its own.
-    let bob =
-        World { store: FaultyStore::new(world.store.inner().clone()), ..world.process("bob") };
+    let (alice, bob) = (world.process("alice"), elsewhere(&world, "bob"));
+    let first = alice.start().await;
+    world.store_faults().fail_open(usize::from(u16::MAX));
+    kill(&first, Victim::Dispatcher);
+    alice.probe.notified(restarted("dispatcher"), PATIENCE).await;
+    world.expire();
+    let second = bob.start().await;
+    done(&second, &world.append([Event::opened("a")])).await;
+    // Only the name says so.
+    world.expire();
+    world.store_faults().heal();
+    alice.probe.notified(fenced, PATIENCE).await;
+    world.append([Event::deposited("a", 1)]);
+    world.settled(&first).await;
+    world.check();
+    first.stop().await;
+    second.stop().await;
+}
+
+async fn an_opening_in_doubt_leaves_a_valid_lease_alone(world: World) {
+    let (alice, bob) = (world.process("alice"), elsewhere(&world, "bob"));
     let first = alice.start().await;
     world.store_faults().fail_open(usize::from(u16::MAX));
     kill(&first, Victim::Dispatcher);
@@ -86,6 +109,12 @@ async fn who_has_taken_the_reducer_since_an_opening_in_doubt_keeps_it(world: Wor
     world.store_faults().heal();
     alice.probe.notified(standing_by, PATIENCE).await;
     done(&second, &world.append([Event::deposited("a", 1)])).await;
+    // Who has never had it, neither.
+    let carol = elsewhere(&world, "carol");
+    carol.store_faults().fail_open(1);
+    let builder = carol.builder().register(Accounts::new(), carol.store.clone());
+    builder.start().await.map(drop).expect_err("it is away");
+    done(&second, &world.append([Event::deposited("a", 2)])).await;
     assert_eq!((alice.probe.count(fenced), bob.probe.count(fenced)), (1, 0));
     world.check();
     first.stop().await;

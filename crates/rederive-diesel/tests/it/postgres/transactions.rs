@@ -1,9 +1,12 @@
 //! Transactions: what ends them, and that nobody takes one for committed that is not.
 
-use std::{thread, time::Duration};
+use std::{
+    thread,
+    time::{Duration, Instant},
+};
 
 use diesel::{RunQueryDsl, connection::SimpleConnection, sql_query};
-use rederive_core::{CursorKind, EventLog, Opening, Store};
+use rederive_core::{ColumnKind, Cursor, CursorKind, EventLog, Opening, OwnedTable, Store, Table};
 use rederive_diesel::{PostgresError, PostgresOptions};
 
 use super::scratch::{Scratch, lines};
@@ -80,14 +83,15 @@ fn a_reader_sees_one_state_and_cannot_write() {
 /// So that the lock of appends, and the rows that it has changed, are free again.
 #[test]
 fn a_transaction_that_lies_idle_is_ended_by_the_server() {
-    let options = PostgresOptions::default().idle_timeout(Duration::from_millis(50));
-    let scratch = Scratch::with(TABLE, options);
-    let mut other = scratch.connection();
-    let ended = scratch.db.write(|conn| {
-        conn.batch_execute("INSERT INTO t VALUES (1)")?;
-        let me = lines(conn, "SELECT pg_backend_pid() AS line").remove(0);
-        let lives = format!("SELECT pid AS line FROM pg_stat_activity WHERE pid = {me}");
-        while !lines(&mut other, &lives).is_empty() {
+    let scratch = Scratch::new(TABLE);
+    let options = PostgresOptions::default().idle_timeout(Duration::from_millis(500));
+    let (frozen, mut other) = (scratch.elsewhere(options), scratch.connection());
+    let begun = Instant::now();
+    let ended = frozen.write(|conn| {
+        conn.batch_execute("SET LOCAL application_name = 'frozen'; INSERT INTO t VALUES (1)")?;
+        let lives = "SELECT pid AS line FROM pg_stat_activity WHERE application_name = 'frozen'";
+        while !lines(&mut other, lives).is_empty() {
+            assert!(begun.elapsed() < Duration::from_secs(30), "nobody ends it");
             thread::yield_now();
         }
         conn.batch_execute("SELECT")
@@ -95,6 +99,25 @@ fn a_transaction_that_lies_idle_is_ended_by_the_server() {
     assert!(matches!(ended, Err(PostgresError::Unavailable { .. })), "{ended:?}");
     scratch.execute("INSERT INTO t VALUES (2)");
     assert_eq!(rows(&scratch), ["2"]);
+}
+
+/// A large table takes its time.
+#[test]
+fn emptying_the_tables_of_a_reducer_may_take_longer_than_a_statement() {
+    static OWNED: Table = Table::new("owned", &[("id", ColumnKind::Text)], &[0]);
+    let scratch = Scratch::new(
+        "CREATE TABLE owned (id text PRIMARY KEY);
+         CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+             PERFORM pg_sleep(0.5); RETURN NULL; END $$;
+         CREATE TRIGGER slow BEFORE TRUNCATE OR DELETE ON owned EXECUTE FUNCTION slow()",
+    );
+    let patience = Duration::from_millis(200);
+    let store = scratch.elsewhere(PostgresOptions::default().statement_timeout(patience)).store();
+    let tables = [OwnedTable::new(&OWNED)];
+    let opening = Opening { tables: &tables, ..Opening::new("r", 1, CursorKind::Integer) };
+    let begun = Instant::now();
+    store.reset(&opening, &Cursor::Start).unwrap();
+    assert!(begun.elapsed() > patience, "it was not slow");
 }
 
 /// A setting that protects people from mistakes; a server that takes no writes is something else.
