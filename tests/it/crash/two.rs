@@ -11,8 +11,12 @@ use crate::fixture::database::{Database, on_every_database};
 on_every_database! {
     of_two_ledgers_one_derives_and_the_other_goes_on_at_once_when_that_one_stops,
     killed_again_and_again_it_is_taken_over_by_the_one_that_stands_by_within_the_lease,
+    killed_on_the_same_machine_it_is_replaced_at_once_however_long_its_lease_is,
     frozen_under_load_and_taken_over_it_commits_nothing_when_it_goes_on,
 }
+
+/// A lease whose end nobody could wait for.
+const LONG: &str = "3600";
 
 impl World {
     /// Puts the program under load until some requests are answered.
@@ -26,7 +30,6 @@ impl World {
 fn of_two_ledgers_one_derives_and_the_other_goes_on_at_once_when_that_one_stops(
     database: Database,
 ) {
-    const LONG: &str = "3600";
     let mut world = World::new(database);
     let mut owner = Program::start_with(&world.database, LONG);
     for signal in ["TERM", "INT", "TERM"] {
@@ -35,7 +38,6 @@ fn of_two_ledgers_one_derives_and_the_other_goes_on_at_once_when_that_one_stops(
         // Requests to the one that stands by see their own writes, too.
         let loads = [world.load_until(&owner, 20), world.load_until(&stand_by, 12)];
         owner.terminate(signal);
-        // Nobody could wait for the end of that lease.
         stand_by.wait_until_it_owns(&world.database);
         let more = world.load_until(&stand_by, 20);
         owner = stand_by;
@@ -66,6 +68,32 @@ fn killed_again_and_again_it_is_taken_over_by_the_one_that_stands_by_within_the_
         let more = world.load_until(&stand_by, 20);
         world.pending.push(more);
         owner = stand_by;
+    }
+    world.settle(&owner);
+    owner.terminate("TERM");
+    world.join_all();
+    world.check_books();
+}
+
+fn killed_on_the_same_machine_it_is_replaced_at_once_however_long_its_lease_is(database: Database) {
+    if cfg!(not(target_os = "linux")) {
+        return;
+    }
+    let mut world = World::new(database);
+    let mut owner = Program::start_with(&world.database, LONG);
+    for _ in 0..3 {
+        let stand_by = Program::start_with(&world.database, LONG);
+        let loads = [world.load_until(&owner, 20), world.load_until(&stand_by, 3)];
+        spin(&mut world.rng);
+        owner.kill();
+        stand_by.wait_until_it_owns(&world.database);
+        world.pending.extend(loads);
+        let more = world.load_until(&stand_by, 20);
+        world.pending.push(more);
+        // And by one that is started when nobody is left.
+        stand_by.kill();
+        owner = Program::start_with(&world.database, LONG);
+        owner.wait_until_it_owns(&world.database);
     }
     world.settle(&owner);
     owner.terminate("TERM");
