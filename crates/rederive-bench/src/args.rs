@@ -6,23 +6,26 @@ use std::{ffi::OsString, path::PathBuf};
 pub(crate) const HELP: &str = "\
 Measures Rederive beside the best hand-written code for the same job.
 
-Usage: rederive-bench [--quick|--smoke] [--json FILE] [--svg FILE] [--store sqlite|memory] [NAME...]
+Usage: rederive-bench [--quick|--smoke] [--json FILE] [--svg FILE] [--store STORE] [NAME...]
 
   --quick          smaller numbers and fewer rounds: under two minutes, for a first look
   --smoke          tiny numbers, once each: whether it works, not how fast
   --json FILE      also write the results as JSON
   --svg FILE       also draw how the cost grows, if that is measured
-  --store STORE    sqlite (if not given) or memory
+  --store STORE    sqlite (if not given), postgres or memory
   NAME...          only the measures whose names begin so; all if none is given
   -h, --help       print this and stop
 
-The files go to the folder for temporary files: set TMPDIR to measure another disk.
+The files go to the folder for temporary files: set TMPDIR to measure another disk. For PostgreSQL, a
+throwaway server is started there, unless REDERIVE_TEST_POSTGRES_URL names one (of a role that may
+create databases, on a server that lets 300 clients in: with fewer, a floor has fewer, too).
 ";
 
 /// Where the log and the derived state are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Store {
     Sqlite,
+    Postgres,
     Memory,
 }
 
@@ -30,6 +33,7 @@ impl Store {
     pub(crate) fn name(self) -> &'static str {
         match self {
             Store::Sqlite => "sqlite",
+            Store::Postgres => "postgres",
             Store::Memory => "memory",
         }
     }
@@ -58,8 +62,8 @@ impl Scale {
 #[derive(Debug)]
 pub(crate) enum Request {
     Help,
-    /// One side of a measure, for the process that asked for it.
-    Job(String),
+    /// One side of a measure, which the process that asked for it writes to the input.
+    Job,
     Run(Args),
 }
 
@@ -89,7 +93,7 @@ pub(crate) fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Request,
     while let Some(argument) = parser.next()? {
         match argument {
             Short('h') | Long("help") => return Ok(Request::Help),
-            Long("job") => return Ok(Request::Job(parser.value()?.string()?)),
+            Long("job") => return Ok(Request::Job),
             Long("quick") => args.scale = Scale::Quick,
             Long("smoke") => args.scale = Scale::Smoke,
             Long("json") => args.json = Some(parser.value()?.into()),
@@ -97,6 +101,7 @@ pub(crate) fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Request,
             Long("store") => {
                 args.store = match parser.value()?.string()?.as_str() {
                     "sqlite" => Store::Sqlite,
+                    "postgres" => Store::Postgres,
                     "memory" => Store::Memory,
                     other => return Err(format!("no store is called {other:?}").into()),
                 }

@@ -79,11 +79,11 @@ impl Series {
         all.most / all.least
     }
 
-    pub(crate) fn entry(&self) -> Entry {
+    pub(crate) fn entry(&self, store: Store) -> Entry {
         let of_n = self.variable == "N";
         Entry {
             name: self.name.to_owned(),
-            store: Store::Sqlite.name(),
+            store: store.name(),
             n: Some(self.fixed).filter(|_| !of_n),
             p: Some(self.fixed).filter(|_| of_n),
             clients: None,

@@ -2,8 +2,8 @@
 
 use std::{
     fmt, fs,
-    path::PathBuf,
-    process::Command,
+    io::Write as _,
+    process::{Command, Stdio},
     time::{Duration, Instant},
 };
 
@@ -11,16 +11,22 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     Failure,
-    floor::{self, apply::How},
+    floor::{
+        self,
+        apply::How,
+        postgres::{self, apply::How as HowOnPostgres, clients::By},
+    },
     memory, ours,
+    place::Place,
+    server::processor_time,
     tables::{Sum, TABLES},
 };
 
-/// What one process does, on a file of its own.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+/// What one process does, on a database of its own.
+#[derive(Clone, Serialize, Deserialize)]
 pub(crate) struct Job {
     pub(crate) work: Work,
-    pub(crate) file: PathBuf,
+    pub(crate) place: Place,
     pub(crate) n: u64,
     pub(crate) p: u64,
     pub(crate) clients: u64,
@@ -60,6 +66,20 @@ pub(crate) enum Work {
     /// Opens the database and catches up.
     Start,
     FloorStart,
+    /// The floors of the works above on PostgreSQL.
+    PostgresRebuild {
+        tables: usize,
+        how: HowOnPostgres,
+        size: i64,
+        ahead: bool,
+    },
+    PostgresFolded {
+        size: i64,
+    },
+    PostgresClients {
+        by: By,
+    },
+    PostgresStart,
     /// The same as the works above, with log and state in memory.
     MemoryRebuild {
         reducers: usize,
@@ -80,6 +100,9 @@ pub(crate) struct Done {
     pub(crate) rss_mb: Option<f64>,
     /// Processor time that the process took, of all its threads, where the system tells.
     pub(crate) cpu_s: Option<f64>,
+    /// What a server of the bench's own took meanwhile.
+    #[serde(default)]
+    pub(crate) server_cpu_s: Option<f64>,
     /// What is in the tables now.
     pub(crate) sum: Sum,
 }
@@ -87,38 +110,61 @@ pub(crate) struct Done {
 impl Job {
     /// Runs the job in a process of its own.
     pub(crate) fn run(&self) -> Result<Done, Failure> {
-        let mut child = Command::new(std::env::current_exe()?);
-        let output = child.arg("--job").arg(serde_json::to_string(self)?).output()?;
+        let mut command = Command::new(std::env::current_exe()?);
+        command.arg("--job").stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn()?;
+        if let Some(mut input) = child.stdin.take() {
+            // Not among the arguments, which everybody sees: a URL may have a password.
+            input.write_all(serde_json::to_string(self)?.as_bytes())?;
+        }
+        let output = child.wait_with_output()?;
         if !output.status.success() {
-            let said = String::from_utf8_lossy(&output.stderr);
-            return Err(format!("{self:?} failed: {said}").into());
+            let (work, said) = (self.work, String::from_utf8_lossy(&output.stderr));
+            return Err(format!("{work:?} failed: {said}").into());
         }
         Ok(serde_json::from_slice(&output.stdout)?)
     }
 
     /// Runs the job in this process.
     pub(crate) fn run_here(&self) -> Result<Done, Failure> {
-        let Self { work, file, n, p, clients } = self;
+        let Self { work, place, n, p, clients } = self;
+        let file = || place.file();
         let mut in_memory = None;
         let figure = match *work {
             Work::Rebuild { reducers, stay } => {
-                self.rate(|| ours::rebuild::rebuild(file, reducers, stay))?
+                self.rate(|| ours::rebuild::rebuild(place, reducers, stay))?
             }
-            Work::RebuildFolded => self.rate(|| ours::rebuild::folded(file))?,
+            Work::RebuildFolded => self.rate(|| ours::rebuild::folded(place))?,
             Work::FloorFolded { how, size } => {
-                self.rate(|| floor::fold::rebuild(file, TABLES[0], how, size))?
+                self.rate(|| floor::fold::rebuild(file()?, TABLES[0], how, size))?
             }
-            Work::RebuildByStatement => self.rate(|| ours::rebuild::by_statement(file))?,
+            Work::RebuildByStatement => self.rate(|| ours::rebuild::by_statement(place))?,
             Work::FloorRebuild { tables, how, size, ahead } => self.rate(|| {
                 let mut tables = TABLES.iter().take(tables);
-                tables.try_for_each(|table| floor::rebuild::rebuild(file, table, how, size, ahead))
+                tables
+                    .try_for_each(|table| floor::rebuild::rebuild(file()?, table, how, size, ahead))
             })?,
-            Work::Clients => ours::clients::on_sqlite(file, *n, *p, *clients)?,
-            Work::FloorGroup { split } => floor::clients::run(file, *n, *p, *clients, split)?,
-            Work::Start => millis(|| ours::rebuild::start(file))?,
+            Work::Clients => ours::clients::run(place, *n, *p, *clients)?,
+            Work::FloorGroup { split } => floor::clients::run(file()?, *n, *p, *clients, split)?,
+            Work::Start => millis(|| ours::rebuild::start(place))?,
             Work::FloorStart => {
-                millis(|| floor::rebuild::rebuild(file, TABLES[0], How::Json, 1000, false))?
+                millis(|| floor::rebuild::rebuild(file()?, TABLES[0], How::Json, 1000, false))?
             }
+            Work::PostgresRebuild { tables, how, size, ahead } => self.rate(|| {
+                let (url, mut tables) = (place.url()?, TABLES.iter().take(tables));
+                tables
+                    .try_for_each(|table| postgres::rebuild::rebuild(url, table, how, size, ahead))
+            })?,
+            Work::PostgresFolded { size } => {
+                self.rate(|| postgres::fold::rebuild(place.url()?, TABLES[0], size))?
+            }
+            Work::PostgresClients { by } => {
+                postgres::clients::run(place.url()?, *n, *p, *clients, by)?
+            }
+            Work::PostgresStart => millis(|| {
+                let (url, how) = (place.url()?, HowOnPostgres::Upsert);
+                postgres::rebuild::rebuild(url, TABLES[0], how, 1000, false)
+            })?,
             Work::MemoryRebuild { reducers } => {
                 memory::rebuild(*n, *p, reducers, in_memory.insert(Sum::default()))?
             }
@@ -132,9 +178,9 @@ impl Job {
                 memory::floor_clients(*n, *p, *clients, in_memory.insert(Sum::default()))?
             }
         };
-        let (rss_mb, cpu_s) = (peak_memory(), processor_time());
-        let sum = in_memory.map_or_else(|| Sum::of(file), Ok)?;
-        Ok(Done { figure, rss_mb, cpu_s, sum })
+        let (rss_mb, cpu_s) = (peak_memory(), processor_time("self"));
+        let sum = in_memory.map_or_else(|| place.sum(), Ok)?;
+        Ok(Done { figure, rss_mb, cpu_s, server_cpu_s: None, sum })
     }
 
     fn rate(&self, work: impl FnOnce() -> Result<(), Failure>) -> Result<f64, Failure> {
@@ -163,18 +209,6 @@ fn peak_memory() -> Option<f64> {
     Some(kib * 1024.0 / 1e6)
 }
 
-/// The processor time of all threads of this process so far, in seconds.
-fn processor_time() -> Option<f64> {
-    /// What Linux counts in, for programs.
-    const TICKS_PER_SECOND: f64 = 100.0;
-    let stat = fs::read_to_string("/proc/self/stat").ok()?;
-    // The second field is a name in parentheses and may hold anything; user and system time are the
-    // 14th and 15th.
-    let (_, fields) = stat.rsplit_once(')')?;
-    let mut times = fields.split_whitespace().skip(11).take(2).map(str::parse::<f64>);
-    Some((times.next()?.ok()? + times.next()?.ok()?) / TICKS_PER_SECOND)
-}
-
 impl fmt::Display for Work {
     /// In what it differs from the other floors of its measure.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -184,6 +218,12 @@ impl fmt::Display for Work {
                 write!(f, "{how}, transactions of {size}{threads}")
             }
             Work::FloorFolded { how, size } => write!(f, "{how}, transactions of {size}"),
+            Work::PostgresRebuild { how, size, ahead, .. } => {
+                let threads = if *ahead { ", reading ahead" } else { "" };
+                write!(f, "{how}, transactions of {size}{threads}")
+            }
+            Work::PostgresFolded { size } => write!(f, "transactions of {size}"),
+            Work::PostgresClients { by } => by.fmt(f),
             Work::FloorGroup { split: true } => f.write_str("two transactions per group"),
             Work::FloorGroup { split: false } => f.write_str("one transaction per group"),
             other => write!(f, "{other:?}"),

@@ -8,15 +8,18 @@
 mod args;
 mod fixture;
 mod floor;
+mod floors;
 mod growth;
 mod job;
 mod measure;
 mod memory;
 mod ours;
+mod place;
 mod plot;
 mod reducers;
 mod report;
 mod run;
+mod server;
 mod stats;
 mod tables;
 mod workload;
@@ -36,8 +39,8 @@ pub(crate) type Failure = Box<dyn std::error::Error>;
 fn main() -> Result<(), Failure> {
     match args::parse(env::args_os().skip(1))? {
         Request::Help => print!("{}", args::HELP),
-        Request::Job(job) => {
-            let job: Job = serde_json::from_str(&job)?;
+        Request::Job => {
+            let job: Job = serde_json::from_reader(std::io::stdin().lock())?;
             println!("{}", serde_json::to_string(&job.run_here()?)?);
         }
         Request::Run(args) => run(&args)?,
@@ -46,8 +49,8 @@ fn main() -> Result<(), Failure> {
 }
 
 fn run(args: &Args) -> Result<(), Failure> {
-    println!("{}\n\n{}", settings(args), report::HEADING);
-    let mut fixtures = Fixtures::new()?;
+    let mut fixtures = Fixtures::new(args.store, args.scale)?;
+    println!("{}\n\n{}", settings(args, &fixtures), report::HEADING);
     let mut entries = Vec::new();
     for measure in measure::all(args.store, args.scale) {
         if args.wants(measure.name) {
@@ -57,10 +60,10 @@ fn run(args: &Args) -> Result<(), Failure> {
         }
     }
     fixtures.clear()?;
-    if args.store == Store::Sqlite && args.wants(growth::NAME) {
+    if args.store != Store::Memory && args.wants(growth::NAME) {
         let series = growth::measure(args.scale, &mut fixtures)?;
         println!("\n{}", growth::table(&series));
-        entries.extend(series.iter().map(growth::Series::entry));
+        entries.extend(series.iter().map(|one| one.entry(args.store)));
         if let Some(file) = &args.svg {
             fs::write(file, plot::draw(&series))?;
         }
@@ -71,16 +74,16 @@ fn run(args: &Args) -> Result<(), Failure> {
     Ok(())
 }
 
-fn settings(args: &Args) -> String {
+fn settings(args: &Args, fixtures: &Fixtures) -> String {
     let cores = std::thread::available_parallelism().map_or(0, usize::from);
     let rebuild = ours::rebuild::config(false).rebuild;
     format!(
-        "store {}, {} on {} with {cores} cores, SQLite {} (WAL, synchronous FULL), files in {}\n\
+        "store {}, {} on {} with {cores} cores, {}, files in {}\n\
          default settings, bulk: slice {}, window {}, group {}, batch {}",
         args.store.name(),
         args.scale.of("full", "quick", "smoke"),
         env::consts::OS,
-        floor::sqlite_version(),
+        fixtures.describe(),
         env::temp_dir().display(),
         rebuild.slice,
         rebuild.window,

@@ -2,7 +2,7 @@
 
 use crate::{
     args::{Scale, Store},
-    floor::apply::How,
+    floors::Floors,
     job::Work,
 };
 
@@ -69,7 +69,8 @@ impl Measure {
 /// All measures of a store but how the cost grows.
 pub(crate) fn all(store: Store, scale: Scale) -> Vec<Measure> {
     match store {
-        Store::Sqlite => sqlite(scale),
+        Store::Sqlite => stored(scale, &Floors::sqlite()),
+        Store::Postgres => stored(scale, &Floors::postgres()),
         Store::Memory => memory(scale),
     }
 }
@@ -91,62 +92,47 @@ fn rebuild(name: &'static str, n: u64, p: u64, ours: Work, floor: Vec<Work>) -> 
     }
 }
 
-fn sqlite(scale: Scale) -> Vec<Measure> {
+fn stored(scale: Scale, floors: &Floors) -> Vec<Measure> {
     let (n, p, pairs) = scale.of((1_000_000, 10_000, 5), (100_000, 1000, 3), (3000, 100, 1));
-    let set_based = |tables| {
-        let floor = |how, size, ahead| Work::FloorRebuild { tables, how, size, ahead };
-        vec![
-            floor(How::Json, 1000, true),
-            floor(How::Json, 10_000, false),
-            floor(How::Json, 10_000, true),
-            floor(How::Values(1), 10_000, true),
-            floor(How::Values(64), 10_000, true),
-        ]
-    };
-    let floor = |how, size| Work::FloorFolded { how, size };
-    let folded = vec![
-        floor(How::Values(64), 1000),
-        floor(How::Values(64), 10_000),
-        floor(How::Json, 10_000),
-    ];
-    let by_statement =
-        |size, ahead| Work::FloorRebuild { tables: 1, how: How::Statements, size, ahead };
-    let by_statement =
-        vec![by_statement(1000, true), by_statement(10_000, false), by_statement(10_000, true)];
     let ours = |reducers| Work::Rebuild { reducers, stay: false };
     let mut all = vec![
         Measure {
             reach: Some(0.5),
             aim: Some(0.8),
-            ..rebuild("rebuild", n, p, ours(1), set_based(1))
+            ..rebuild("rebuild", n, p, ours(1), (floors.set_based)(1))
         },
         Measure {
             reach: Some(0.5),
             aim: Some(0.8),
-            ..rebuild("rebuild-folded", n, p, Work::RebuildFolded, folded)
+            ..rebuild("rebuild-folded", n, p, Work::RebuildFolded, floors.folded.clone())
         },
         Measure {
             reach: Some(0.8),
             aim: Some(1.0),
-            ..rebuild("rebuild-statements", n, p, Work::RebuildByStatement, by_statement)
+            ..rebuild(
+                "rebuild-statements",
+                n / floors.fewer_statements,
+                p,
+                Work::RebuildByStatement,
+                floors.by_statement.clone(),
+            )
         },
         Measure {
             reach: Some(0.3),
             aim: Some(0.6),
-            ..rebuild("rebuild-own-partition", n, n, ours(1), set_based(1))
+            ..rebuild("rebuild-own-partition", n, n, ours(1), (floors.set_based)(1))
         },
         Measure {
             reach: Some(0.8),
             aim: Some(1.5),
-            ..rebuild("four-reducers", n, p, ours(4), set_based(4))
+            ..rebuild("four-reducers", n, p, ours(4), (floors.set_based)(4))
         },
     ];
-    let two = |split| Work::FloorGroup { split };
-    all.extend(clients(scale, Start::Opened, Work::Clients, &[two(true)], &[two(false)]));
+    let (one, many) = (&floors.one_client, &floors.many_clients);
+    all.extend(clients(scale, Start::Opened, Work::Clients, one, many));
     for measure in all.iter_mut().filter(|measure| measure.clients > 0) {
-        let latency = measure.clients == 1;
-        measure.reach = Some(if latency { 0.67 } else { 0.6 });
-        measure.aim = Some(0.9);
+        let wanted = if measure.clients == 1 { (0.67, 0.9) } else { floors.wanted_of_many };
+        (measure.reach, measure.aim) = (Some(wanted.0), Some(wanted.1));
     }
     all.push(Measure {
         start: Start::Derived,
@@ -159,7 +145,7 @@ fn sqlite(scale: Scale) -> Vec<Measure> {
             1000,
             scale.of(1_000_000, 100_000, 2000),
             Work::Start,
-            vec![Work::FloorStart],
+            vec![floors.start],
         )
     });
     for measure in &mut all {

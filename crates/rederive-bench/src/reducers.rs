@@ -2,7 +2,7 @@
 
 use diesel::prelude::*;
 use rederive::{
-    diesel::{DieselOps, SqliteOps},
+    diesel::{DieselOps, PostgresOps, SqliteOps},
     prelude::*,
 };
 
@@ -82,32 +82,43 @@ impl Fold for Folding {
     }
 }
 
-/// Keeps the accounts by Diesel's own statements, one for each event.
-pub(crate) struct ByStatement;
+macro_rules! by_statement {
+    ($name:ident, $ops:ident) => {
+        /// Keeps the accounts by Diesel's own statements, one for each event.
+        pub(crate) struct $name;
 
-impl Reducer for ByStatement {
-    type Event = AccountEvent;
+        impl Reducer for $name {
+            type Event = AccountEvent;
 
-    fn name(&self) -> &str {
-        "accounts"
-    }
-
-    fn partition(&self, event: &AccountEvent) -> Partitions {
-        event.account().into()
-    }
-
-    fn reduce(&self, event: &Recorded<AccountEvent>, ops: &mut Ops) -> Result<(), ReduceError> {
-        match &event.data {
-            AccountEvent::Opened { account } => {
-                let row = Account { id: account.clone(), balance: 0, version: 1 };
-                ops.statement(diesel::insert_into(accounts::table).values(row))
+            fn name(&self) -> &str {
+                "accounts"
             }
-            moved => ops.statement(
-                diesel::update(accounts::table.find(moved.account().to_owned())).set((
-                    accounts::balance.eq(accounts::balance + moved.change()),
-                    accounts::version.eq(accounts::version + 1),
-                )),
-            ),
+
+            fn partition(&self, event: &AccountEvent) -> Partitions {
+                event.account().into()
+            }
+
+            fn reduce(
+                &self,
+                event: &Recorded<AccountEvent>,
+                ops: &mut Ops,
+            ) -> Result<(), ReduceError> {
+                match &event.data {
+                    AccountEvent::Opened { account } => {
+                        let row = Account { id: account.clone(), balance: 0, version: 1 };
+                        $ops::statement(ops, diesel::insert_into(accounts::table).values(row))
+                    }
+                    moved => $ops::statement(
+                        ops,
+                        diesel::update(accounts::table.find(moved.account().to_owned())).set((
+                            accounts::balance.eq(accounts::balance + moved.change()),
+                            accounts::version.eq(accounts::version + 1),
+                        )),
+                    ),
+                }
+            }
         }
-    }
+    };
 }
+by_statement!(ByStatement, SqliteOps);
+by_statement!(ByPostgresStatement, PostgresOps);

@@ -42,8 +42,8 @@ impl Entry {
 
 /// The heading of the table that [`line()`] continues.
 pub(crate) const HEADING: &str = "\
-| measure | n | p | ours | floor | unit | ratio | reach | aim | rss MB | cpu s | the best floor |
-|---|---|---|---|---|---|---|---|---|---|---|---|";
+| measure | n | p | ours | floor | unit | ratio | reach | aim | rss MB | cpu s | of it the server | the best floor |
+|---|---|---|---|---|---|---|---|---|---|---|---|---|";
 
 /// A line of the table: medians, and in parentheses from where to where the runs were.
 pub(crate) fn line(measure: &Measure, outcome: &Outcome) -> String {
@@ -61,6 +61,7 @@ pub(crate) fn line(measure: &Measure, outcome: &Outcome) -> String {
         wanted(measure.aim),
         outcome.rss_mb.map_or("–".to_owned(), short),
         outcome.cpu.map(short).join(" / "),
+        outcome.server_cpu.map_or("–".to_owned(), |times| times.map(short).join(" / ")),
         outcome.best.map_or("a limit".to_owned(), |work| work.to_string()),
     ];
     format!("| {} |", cells.join(" | "))

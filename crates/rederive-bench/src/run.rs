@@ -18,8 +18,10 @@ pub(crate) struct Outcome {
     /// The median of the ratios of the pairs: what slows the machine down for a while slows both.
     pub(crate) ratio: Spread,
     pub(crate) rss_mb: Option<f64>,
-    /// Seconds of processor time, ours and the floor's.
+    /// Seconds of processor time, ours and the floor's, those of a server included.
     pub(crate) cpu: [f64; 2],
+    /// How much of them the server took, if it is the bench's.
+    pub(crate) server_cpu: Option<[f64; 2]>,
     /// The floor that was the best.
     pub(crate) best: Option<Work>,
 }
@@ -63,7 +65,13 @@ pub(crate) fn once(
 ) -> Result<Done, Failure> {
     let copy = fixtures.copy(measure)?;
     let &Measure { n, p, clients, .. } = measure;
-    let mut done = Job { work, file: copy.path().to_owned(), n, p, clients }.run()?;
+    let server_before = fixtures.server_time();
+    let mut done = Job { work, place: copy.place(), n, p, clients }.run()?;
+    let server_after = fixtures.server_time();
+    done.server_cpu_s = server_before.zip(server_after).map(|(before, after)| after - before);
+    if let (Some(ours), Some(servers)) = (&mut done.cpu_s, done.server_cpu_s) {
+        *ours += servers;
+    }
     if measure.unit == "MB" {
         done.figure = done.rss_mb.ok_or("this system does not tell how much memory was used")?;
     }
@@ -73,12 +81,17 @@ pub(crate) fn once(
 fn compare(measure: &Measure, floors: &[Work], ours: &[Done], by_hand: &[Vec<Done>]) -> Outcome {
     let spread = |done: &[Done]| Spread::of(done.iter().map(|done| done.figure));
     let cpu = |done: &[Done]| Spread::of(done.iter().filter_map(|done| done.cpu_s)).median;
+    let server = |done: &[Done]| {
+        let known = done.iter().all(|done| done.server_cpu_s.is_some());
+        known.then(|| Spread::of(done.iter().filter_map(|done| done.server_cpu_s)).median)
+    };
     let goodness = |done: &[Done]| match measure.better {
         Better::More => spread(done).median,
         Better::Less => -spread(done).median,
     };
     let best = zip(floors, by_hand).max_by(|(_, a), (_, b)| goodness(a).total_cmp(&goodness(b)));
     let rss = ours.iter().filter_map(|done| done.rss_mb).reduce(f64::max);
+    let server_cpu = server(ours).zip(best.map_or(Some(0.0), |(_, done)| server(done)));
     let (floor, floor_cpu, ratio) = match (&measure.floor, best) {
         (_, Some((_, done))) => {
             let pairs = zip(ours, done).map(|(o, f)| measure.ratio(o.figure, f.figure));
@@ -96,6 +109,7 @@ fn compare(measure: &Measure, floors: &[Work], ours: &[Done], by_hand: &[Vec<Don
         ratio,
         rss_mb: rss,
         cpu: [cpu(ours), floor_cpu],
+        server_cpu: server_cpu.map(<[f64; 2]>::from),
         best: best.map(|(work, _)| *work),
     }
 }

@@ -46,6 +46,23 @@ impl Database {
         Self { server, name, execute }
     }
 
+    /// A new database with the same contents. Nobody may be connected to this one.
+    ///
+    /// # Panics
+    ///
+    /// When the server does not create it.
+    #[must_use]
+    pub fn copy(&self) -> Self {
+        let copy = Self { server: self.server.clone(), name: unique_name(), execute: self.execute };
+        let (name, template) = (&copy.name, &self.name);
+        if let Err(why) =
+            (self.execute)(&self.server, &format!("CREATE DATABASE {name} TEMPLATE {template}"))
+        {
+            panic!("{name} cannot be copied from {template}: {why}");
+        }
+        copy
+    }
+
     /// Its URL.
     #[must_use]
     pub fn url(&self) -> String {

@@ -66,7 +66,7 @@ pub(super) fn write(
 }
 
 /// One change for each account.
-fn merged(batch: &Batch) -> Vec<Delta<'_>> {
+pub(super) fn merged(batch: &Batch) -> Vec<Delta<'_>> {
     let mut places: HashMap<&str, usize> = HashMap::with_capacity(batch.len());
     let mut deltas: Vec<Delta<'_>> = Vec::with_capacity(batch.len());
     for (_, event) in batch {

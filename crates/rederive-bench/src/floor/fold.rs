@@ -2,8 +2,6 @@
 
 use std::{collections::HashMap, path::Path};
 
-use diesel::{prelude::*, sqlite::SqliteConnection};
-
 use super::{
     apply::{How, write},
     connect,
@@ -25,52 +23,51 @@ struct State {
     batch: usize,
 }
 
+/// The states of all accounts so far.
+#[derive(Default)]
+pub(super) struct States {
+    of: HashMap<String, State>,
+    batches: usize,
+}
+
+impl States {
+    /// Folds a batch into them: those that it has changed.
+    pub(super) fn fold<'b>(&mut self, batch: &'b Batch) -> Vec<Delta<'b>> {
+        self.batches += 1;
+        let mut changed = Vec::with_capacity(batch.len());
+        for (_, event) in batch {
+            let account = event.account();
+            let state = match self.of.get_mut(account) {
+                Some(state) => state,
+                None => self.of.entry(account.to_owned()).or_default(),
+            };
+            state.balance += event.change();
+            state.version += 1;
+            if state.batch != self.batches {
+                state.batch = self.batches;
+                changed.push(account);
+            }
+        }
+        let row = |account: &'b str| {
+            let State { balance, version, .. } = self.of[account];
+            Delta { account, balance, version }
+        };
+        changed.into_iter().map(row).collect()
+    }
+}
+
 /// Builds the table from nothing, in transactions of about `size` events.
 pub(crate) fn rebuild(file: &Path, table: &str, how: How, size: i64) -> Result<(), Failure> {
     let mut conn = connect(file)?;
-    let mut states: HashMap<String, State> = HashMap::new();
-    for (batch, number) in read::ahead(file, 0, size).into_iter().zip(1..) {
-        commit(&mut conn, table, how, &batch?, &mut states, number)?;
+    let mut states = States::default();
+    for batch in read::ahead(file, 0, size) {
+        let batch = batch?;
+        let Some((last, _)) = batch.last() else { break };
+        let rows = states.fold(&batch);
+        conn.immediate_transaction(|conn| {
+            write(conn, table, how, &rows, SET)?;
+            store_cursor(conn, table, *last)
+        })?;
     }
     Ok(())
-}
-
-fn commit(
-    conn: &mut SqliteConnection,
-    table: &str,
-    how: How,
-    batch: &Batch,
-    states: &mut HashMap<String, State>,
-    number: usize,
-) -> QueryResult<()> {
-    let Some((last, _)) = batch.last() else { return Ok(()) };
-    let mut changed = Vec::with_capacity(batch.len());
-    for (_, event) in batch {
-        let account = event.account();
-        let state = match states.get_mut(account) {
-            Some(state) => state,
-            None => states.entry(account.to_owned()).or_default(),
-        };
-        state.balance += event.change();
-        state.version += 1;
-        if state.batch != number {
-            state.batch = number;
-            changed.push(account);
-        }
-    }
-    let row = |account: &str| {
-        let State { balance, version, .. } = states[account];
-        (balance, version)
-    };
-    let rows: Vec<Delta<'_>> = changed
-        .into_iter()
-        .map(|account| {
-            let (balance, version) = row(account);
-            Delta { account, balance, version }
-        })
-        .collect();
-    conn.immediate_transaction(|conn| {
-        write(conn, table, how, &rows, SET)?;
-        store_cursor(conn, table, *last)
-    })
 }

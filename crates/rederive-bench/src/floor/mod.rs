@@ -7,6 +7,7 @@
 pub(crate) mod apply;
 pub(crate) mod clients;
 pub(crate) mod fold;
+pub(crate) mod postgres;
 mod read;
 pub(crate) mod rebuild;
 mod statement;
@@ -14,6 +15,8 @@ mod statement;
 use std::path::Path;
 
 use diesel::{connection::SimpleConnection, prelude::*, sqlite::SqliteConnection};
+
+use crate::{place::Place, tables::TABLES};
 
 /// Opens the file with the settings that Rederive uses.
 pub(crate) fn connect(file: &Path) -> Result<SqliteConnection, crate::Failure> {
@@ -25,6 +28,17 @@ pub(crate) fn connect(file: &Path) -> Result<SqliteConnection, crate::Failure> {
          PRAGMA temp_store = MEMORY;",
     )?;
     Ok(conn)
+}
+
+/// Has the floors begin after this event.
+pub(crate) fn begin_after(place: &Place, cursor: i64) -> Result<(), crate::Failure> {
+    match place {
+        Place::Memory => Ok(()),
+        Place::File(file) => Ok(rebuild::store_cursor(&mut connect(file)?, TABLES[0], cursor)?),
+        Place::Url(url) => {
+            Ok(postgres::rebuild::store_cursor(&mut postgres::connect(url)?, TABLES[0], cursor)?)
+        }
+    }
 }
 
 /// The version of SQLite that both sides run on.

@@ -65,7 +65,7 @@ fn commit(
 }
 
 /// Stores the cursor.
-pub(crate) fn store_cursor(
+pub(super) fn store_cursor(
     conn: &mut SqliteConnection,
     table: &str,
     cursor: i64,

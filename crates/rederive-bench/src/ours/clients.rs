@@ -1,36 +1,38 @@
 //! Clients that append an event and wait until it is visible.
 
-use std::{future::Future, path::Path, rc::Rc, time::Instant};
+use std::{future::Future, rc::Rc, time::Instant};
 
-use rederive::{diesel::SqliteDatabase, prelude::*};
+use rederive::prelude::*;
 
 use super::rebuild::{LONG, registered};
 use crate::{
     Failure,
+    place::{Place, with_database},
     stats::Spread,
     workload::{AccountEvent, movements},
 };
 
 /// Runs `n` events through so many clients with the default settings.
-pub(crate) fn on_sqlite(file: &Path, n: u64, p: u64, clients: u64) -> Result<f64, Failure> {
-    let db = SqliteDatabase::open(file)?;
-    let (rederive, caught_up) = registered(Rederive::new(db.event_log()), &db.store(), 1);
-    let log = db.event_log::<AccountEvent>();
-    actix_rt::System::new().block_on(async {
-        let handle = rederive.start().await?;
-        handle.wait(caught_up).await?;
-        let rederive = handle.clone();
-        let figure = measure(n, p, clients, move |event| {
-            let (log, rederive) = (log.clone(), rederive.clone());
-            async move {
-                let recorded = log.append(vec![event]).await?;
-                rederive.wait(Await::events("accounts", &recorded).within(LONG)).await?;
-                Ok(())
-            }
-        });
-        let figure = figure.await?;
-        handle.stop().await;
-        Ok(figure)
+pub(crate) fn run(place: &Place, n: u64, p: u64, clients: u64) -> Result<f64, Failure> {
+    with_database!(place, db => {
+        let (rederive, caught_up) = registered(Rederive::new(db.event_log()), &db.store(), 1);
+        let log = db.event_log::<AccountEvent>();
+        actix_rt::System::new().block_on(async {
+            let handle = rederive.start().await?;
+            handle.wait(caught_up).await?;
+            let rederive = handle.clone();
+            let figure = measure(n, p, clients, move |event| {
+                let (log, rederive) = (log.clone(), rederive.clone());
+                async move {
+                    let recorded = log.append(vec![event]).await?;
+                    rederive.wait(Await::events("accounts", &recorded).within(LONG)).await?;
+                    Ok(())
+                }
+            });
+            let figure = figure.await?;
+            handle.stop().await;
+            Ok(figure)
+        })
     })
 }
 

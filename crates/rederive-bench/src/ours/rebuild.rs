@@ -1,16 +1,19 @@
 //! Rebuilds tables from the log, and starts on what is stored.
 
-use std::{path::Path, time::Duration};
+use std::time::Duration;
 
 use rederive::{
     Config, Folded,
-    diesel::{SqliteDatabase, TableState},
+    diesel::{PostgresDatabase, SqliteDatabase, TableState},
     prelude::*,
 };
 
 use crate::{
     Failure,
-    reducers::{Accounts, Accounts2, Accounts3, Accounts4, ByStatement, Folding},
+    place::{Place, with_database},
+    reducers::{
+        Accounts, Accounts2, Accounts3, Accounts4, ByPostgresStatement, ByStatement, Folding,
+    },
     tables::accounts,
 };
 
@@ -25,11 +28,12 @@ pub(crate) fn config(stay: bool) -> Config {
 }
 
 /// Has the first so many reducers catch up with the log.
-pub(crate) fn rebuild(file: &Path, reducers: usize, stay: bool) -> Result<(), Failure> {
-    let db = SqliteDatabase::open(file)?;
-    let rederive = Rederive::new(db.event_log()).config(config(stay));
-    let (rederive, caught_up) = registered(rederive, &db.store(), reducers);
-    run(rederive, caught_up)
+pub(crate) fn rebuild(place: &Place, reducers: usize, stay: bool) -> Result<(), Failure> {
+    with_database!(place, db => {
+        let rederive = Rederive::new(db.event_log()).config(config(stay));
+        let (rederive, caught_up) = registered(rederive, &db.store(), reducers);
+        run(rederive, caught_up)
+    })
 }
 
 /// Registers the first reducer, or all four, and tells what to wait for.
@@ -51,25 +55,35 @@ pub(crate) fn registered(
 }
 
 /// Has the reducer with Diesel's own statements catch up.
-pub(crate) fn by_statement(file: &Path) -> Result<(), Failure> {
-    let db = SqliteDatabase::open(file)?;
-    let rederive = Rederive::new(db.event_log()).register(ByStatement, db.store());
+pub(crate) fn by_statement(place: &Place) -> Result<(), Failure> {
+    let rederive = match place {
+        Place::File(file) => {
+            let db = SqliteDatabase::open(file)?;
+            Rederive::new(db.event_log()).register(ByStatement, db.store())
+        }
+        other => {
+            let db = PostgresDatabase::connect(other.url()?)?;
+            Rederive::new(db.event_log()).register(ByPostgresStatement, db.store())
+        }
+    };
     run(rederive.config(config(false)), Await::caught_up("accounts").within(LONG))
 }
 
 /// Has the fold catch up.
-pub(crate) fn folded(file: &Path) -> Result<(), Failure> {
-    let db = SqliteDatabase::open(file)?;
+pub(crate) fn folded(place: &Place) -> Result<(), Failure> {
     let fold = Folded::with(Folding, TableState::new(accounts::table));
-    let rederive = Rederive::new(db.event_log()).register_fold(fold, db.store());
+    let rederive = with_database!(place, db => {
+        Ok::<_, Failure>(Rederive::new(db.event_log()).register_fold(fold, db.store()))
+    })?;
     run(rederive.config(config(false)), Await::caught_up("accounts").within(LONG))
 }
 
 /// Opens the database and catches up, with the default settings.
-pub(crate) fn start(file: &Path) -> Result<(), Failure> {
-    let db = SqliteDatabase::open(file)?;
-    let (rederive, caught_up) = registered(Rederive::new(db.event_log()), &db.store(), 1);
-    run(rederive, caught_up)
+pub(crate) fn start(place: &Place) -> Result<(), Failure> {
+    with_database!(place, db => {
+        let (rederive, caught_up) = registered(Rederive::new(db.event_log()), &db.store(), 1);
+        run(rederive, caught_up)
+    })
 }
 
 /// Starts, waits and stops.

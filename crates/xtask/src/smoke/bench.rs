@@ -6,15 +6,21 @@ use std::fs;
 use serde_json::Value;
 
 use super::scratch::Scratch;
-use crate::workspace::{cargo, run};
+use crate::{
+    postgres::Postgres,
+    workspace::{cargo, run},
+};
 
-pub(crate) fn check() -> Result<(), String> {
+pub(crate) fn check(postgres: &mut Postgres) -> Result<(), String> {
     let scratch = Scratch::new("bench")?;
-    for store in ["sqlite", "memory"] {
+    for store in ["sqlite", "memory", "postgres"] {
         let (json, svg) = (scratch.path().join("bench.json"), scratch.path().join("bench.svg"));
         let mut bench = cargo();
         bench.args(["run", "--package", "rederive-bench", "--locked", "--"]);
         bench.args(["--smoke", "--store", store, "--json"]).arg(&json).arg("--svg").arg(&svg);
+        if store == "postgres" {
+            postgres.serve(&mut bench)?;
+        }
         run(&mut bench)?;
         let text = fs::read_to_string(&json).map_err(|why| format!("{}: {why}", json.display()))?;
         let entries: Vec<Value> = serde_json::from_str(&text)
