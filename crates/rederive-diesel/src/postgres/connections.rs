@@ -3,7 +3,7 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use diesel::{
-    connection::{AnsiTransactionManager, CacheSize, SimpleConnection, TransactionManager},
+    connection::{AnsiTransactionManager, SimpleConnection, TransactionManager},
     pg::PgConnection,
     prelude::*,
     r2d2::{NopErrorHandler, Pool, PooledConnection},
@@ -11,7 +11,9 @@ use diesel::{
 };
 
 use super::{
-    PostgresError, PostgresOptions, ddl,
+    PostgresError, PostgresOptions,
+    connector::{self, Connector, connect_to},
+    ddl,
     fault::Fault,
     pool::Manager,
     pooler::{self, Between},
@@ -28,7 +30,11 @@ pub(crate) struct Connections {
     pub(crate) target: Target,
     pub(crate) options: PostgresOptions,
     pub(crate) schema: Schema,
-    /// Begins a transaction that writes, and sets its time-outs.
+    pub(crate) connector: Connector,
+    /// Whether time-outs are set on connections: nothing hands them on. Else each transaction sets its
+    /// own.
+    is_direct: bool,
+    /// Begins a transaction that writes.
     begin: String,
     /// The same for a commit, in which foreign keys that may wait do so.
     begin_commit: String,
@@ -42,14 +48,20 @@ impl Connections {
         target: Target,
         mut options: PostgresOptions,
     ) -> Result<Self, PostgresError> {
-        adapt(&target, &mut options)?;
-        let mut conn = connect(&target, &options).map_err(|error| refused(&target, &error))?;
+        let refused = |error| refused(&target, &error);
+        let is_direct = adapt(&target, &mut options)?;
+        let mut conn = Connector::new(&target, &options, &[]).connect().map_err(refused)?;
         let named = |error| named(&target, error);
         let (schema, may_choose_language) = set_up(&mut conn, &target, &options)?;
-        let begin = begin(&options, may_choose_language);
-        let set_timeouts = format!("BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE; {begin}");
-        let mut first = Line { conn: Some(conn) };
-        let done = first.run(&target, &options, &set_timeouts, |conn| {
+        let bounds = connector::bounds(&options, may_choose_language);
+        let (of_connections, of_transactions) =
+            if is_direct { (bounds, Vec::new()) } else { (Vec::new(), bounds) };
+        let connector = Connector::new(&target, &options, &of_connections);
+        let of_transactions: String =
+            of_transactions.iter().map(|bound| format!("; SET LOCAL {bound}")).collect();
+        let begin = format!("BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE{of_transactions}");
+        let mut first = Line { conn: Some(connector.adopt(conn).map_err(refused)?) };
+        let done = first.run(&connector, &begin, |conn| {
             let version = ddl::version(conn, &schema)?;
             if version >= ddl::CURRENT {
                 return Ok(version);
@@ -78,10 +90,23 @@ impl Connections {
             .connection_timeout(options.connect_timeout)
             // What cannot be had is told to whoever waits for it.
             .error_handler(Box::new(NopErrorHandler))
-            .build_unchecked(Manager { target: target.clone(), options: options.clone() });
-        let begin_read = format!("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; {begin}");
-        let begin_commit = format!("{set_timeouts}; SET CONSTRAINTS ALL DEFERRED");
-        Ok(Self { target, options, schema, begin: set_timeouts, begin_commit, begin_read, pool })
+            // One that was lost while it lay idle shows when a transaction begins.
+            .test_on_check_out(false)
+            .build_unchecked(Manager::new(&connector, first.conn));
+        let begin_read =
+            format!("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY{of_transactions}");
+        let begin_commit = format!("{begin}; SET CONSTRAINTS ALL DEFERRED");
+        Ok(Self {
+            target,
+            options,
+            schema,
+            connector,
+            is_direct,
+            begin,
+            begin_commit,
+            begin_read,
+            pool,
+        })
     }
 
     /// Runs `body` in a transaction on a connection of the pool.
@@ -104,24 +129,63 @@ impl Connections {
         })
     }
 
+    /// Reads by a single query, which needs no transaction where nothing else has to be set for it.
+    /// It may be run more than once.
+    pub(crate) fn query<T>(
+        &self,
+        mut query: impl FnMut(&mut PgConnection) -> QueryResult<T>,
+    ) -> Result<T, PostgresError> {
+        if !self.is_direct {
+            return self.read(query);
+        }
+        let mut lost = 0;
+        loop {
+            let mut conn = self.free().map_err(|error| self.named(error))?;
+            match query(&mut conn) {
+                Err(error) if self.is_lost(&mut conn, &error, &mut lost) => {}
+                done => return done.map_err(|error| self.named(error)),
+            }
+        }
+    }
+
     fn pooled<T, E>(
         &self,
         begin: &str,
         body: impl FnOnce(&mut PgConnection) -> Result<T, E>,
     ) -> Result<T, Failed<E>> {
-        let mut conn: Pooled = self.pool.get().map_err(|error| {
-            let text = format!("no connection of the pool is free: {error}");
-            Failed::Begin(Error::DatabaseError(
-                DatabaseErrorKind::UnableToSendCommand,
-                Box::new(text),
-            ))
-        })?;
-        let (result, keep) = transact(&mut conn, begin, body);
+        let mut lost = 0;
+        let mut conn = loop {
+            let mut conn = self.free().map_err(Failed::Begin)?;
+            match begun(&mut conn, begin) {
+                Ok(()) => break conn,
+                Err((error, _)) if self.is_lost(&mut conn, &error, &mut lost) => {}
+                Err((error, _)) => return Err(Failed::Begin(error)),
+            }
+        };
+        let (result, keep) = ended(&mut conn, body);
         if !keep {
-            // The pool closes it when it comes back.
-            AnsiTransactionManager::transaction_manager_status_mut(&mut *conn).set_in_error();
+            give_up(&mut conn);
         }
         result
+    }
+
+    /// A connection of the pool, which may have been lost meanwhile.
+    fn free(&self) -> Result<Pooled, Error> {
+        self.pool.get().map_err(|error| {
+            let text = format!("no connection of the pool is free: {error}");
+            Error::DatabaseError(DatabaseErrorKind::UnableToSendCommand, Box::new(text))
+        })
+    }
+
+    /// Whether another connection may do where this one has failed at the first word: as many as the
+    /// pool has may have been lost.
+    fn is_lost(&self, conn: &mut PgConnection, error: &Error, lost: &mut u32) -> bool {
+        if Fault::of(error) != Fault::Connection {
+            return false;
+        }
+        give_up(conn);
+        *lost += 1;
+        *lost <= self.options.connections
     }
 
     /// The error with the database's name in it.
@@ -157,8 +221,19 @@ impl Line {
         connections: &Connections,
         body: impl FnOnce(&mut PgConnection) -> Result<T, E>,
     ) -> Result<T, Failed<E>> {
-        let Connections { target, options, begin, .. } = connections;
-        self.run(target, options, begin, body)
+        self.run(&connections.connector, &connections.begin, body)
+    }
+
+    /// The same, in which these statements are the first: they come along with `BEGIN`, and when one of
+    /// them fails, the transaction has not begun.
+    pub(crate) fn transaction_after<T, E>(
+        &mut self,
+        connections: &Connections,
+        statements: &str,
+        body: impl FnOnce(&mut PgConnection) -> Result<T, E>,
+    ) -> Result<T, Failed<E>> {
+        let begin = format!("{}; {statements}", connections.begin);
+        self.run(&connections.connector, &begin, body)
     }
 
     /// Runs `body` in a transaction in which foreign keys that are deferrable are checked at the end.
@@ -167,26 +242,25 @@ impl Line {
         connections: &Connections,
         body: impl FnOnce(&mut PgConnection) -> Result<T, E>,
     ) -> Result<T, Failed<E>> {
-        let Connections { target, options, begin_commit, .. } = connections;
-        self.run(target, options, begin_commit, body)
+        self.run(&connections.connector, &connections.begin_commit, body)
     }
 
     fn run<T, E>(
         &mut self,
-        target: &Target,
-        options: &PostgresOptions,
+        connector: &Connector,
         begin: &str,
         body: impl FnOnce(&mut PgConnection) -> Result<T, E>,
     ) -> Result<T, Failed<E>> {
         let mut conn = match self.conn.take().and_then(idle) {
             Some(conn) => conn,
-            None => connect(target, options).map_err(|error| Failed::Begin(as_lost(&error)))?,
+            None => connector.connect().map_err(|error| Failed::Begin(as_lost(&error)))?,
         };
         let (result, keep) = transact(&mut conn, begin, body);
         if keep {
             self.conn = Some(conn);
         } else {
-            log::warn!("{}: a connection is replaced after a failed transaction", target.name);
+            let name = &connector.target.name;
+            log::warn!("{name}: a connection is replaced after a failed transaction");
         }
         result
     }
@@ -198,9 +272,31 @@ fn transact<T, E>(
     begin: &str,
     body: impl FnOnce(&mut PgConnection) -> Result<T, E>,
 ) -> (Result<T, Failed<E>>, bool) {
-    if let Err(error) = AnsiTransactionManager::begin_transaction_sql(conn, begin) {
-        return (Err(Failed::Begin(error)), false);
+    match begun(conn, begin) {
+        Ok(()) => ended(conn, body),
+        Err((error, keep)) => (Err(Failed::Begin(error)), keep),
     }
+}
+
+/// Begins a transaction. With the error comes whether the connection may be used again.
+fn begun(conn: &mut PgConnection, begin: &str) -> Result<(), (Error, bool)> {
+    AnsiTransactionManager::begin_transaction_sql(conn, begin).map_err(|error| {
+        // What comes along with BEGIN may have failed in the transaction that it began.
+        let keep = Fault::of(&error) != Fault::Connection && conn.batch_execute("ROLLBACK").is_ok();
+        (error, keep)
+    })
+}
+
+/// Has the pool close the connection when it comes back.
+fn give_up(conn: &mut PgConnection) {
+    AnsiTransactionManager::transaction_manager_status_mut(conn).set_in_error();
+}
+
+/// Runs the body in the transaction that has begun, and ends it.
+fn ended<T, E>(
+    conn: &mut PgConnection,
+    body: impl FnOnce(&mut PgConnection) -> Result<T, E>,
+) -> (Result<T, Failed<E>>, bool) {
     // A transaction that is still open after a panic would swallow all that follow: roll back, and do
     // not use the connection again either.
     match catch_unwind(AssertUnwindSafe(|| body(conn))) {
@@ -256,51 +352,13 @@ pub(crate) fn in_doubt(commit_error: &Error) -> bool {
         && !matches!(commit_error, Error::NotInTransaction | Error::BrokenTransactionManager)
 }
 
-/// Sets what a transaction is bound to, on it alone: a pooler may hand the connection on.
-fn begin(options: &PostgresOptions, may_choose_language: bool) -> String {
-    let language = if may_choose_language { "; SET LOCAL lc_messages = 'C'" } else { "" };
-    format!(
-        "SET LOCAL statement_timeout = {}; SET LOCAL lock_timeout = {}; \
-         SET LOCAL idle_in_transaction_session_timeout = {}; \
-         SET LOCAL client_min_messages = warning{language}",
-        options.statement_timeout.as_millis().min(i32::MAX as u128),
-        options.lock_timeout.as_millis().min(i32::MAX as u128),
-        options.idle_timeout.as_millis().min(i32::MAX as u128),
-    )
-}
-
-pub(crate) fn connect(
-    target: &Target,
-    options: &PostgresOptions,
-) -> Result<PgConnection, ConnectionError> {
-    let mut conn = connect_to(target)?;
-    if options.prepared_statements == Some(false) {
-        conn.set_prepared_statement_cache_size(CacheSize::Disabled);
-    }
-    Ok(conn)
-}
-
-/// Connects, once more where a pooler gave the parts of Diesel's first statements to several
-/// connections of the server.
-pub(crate) fn connect_to(target: &Target) -> Result<PgConnection, ConnectionError> {
-    let mut tries = 1;
-    loop {
-        match PgConnection::establish(&target.url) {
-            Err(ConnectionError::CouldntSetupConfiguration(error))
-                if Fault::of(&error) == Fault::Connection && tries < 10 => {}
-            done => return done,
-        }
-        tries += 1;
-    }
-}
-
-/// Leaves out what a pooler does not carry.
-fn adapt(target: &Target, options: &mut PostgresOptions) -> Result<(), PostgresError> {
+/// Leaves out what a pooler does not carry. Tells whether it is known that there is none.
+fn adapt(target: &Target, options: &mut PostgresOptions) -> Result<bool, PostgresError> {
     if options.prepared_statements.is_some() && options.notifications.is_some() {
-        return Ok(());
+        return Ok(false);
     }
     match pooler::look(target) {
-        Ok(Between::Nothing) => return Ok(()),
+        Ok(Between::Nothing) => return Ok(true),
         Ok(Between::Pooler) => {}
         Err(error) => match refused(target, &error) {
             // It may be the setting that is not let in: then a connection without it is.
@@ -317,7 +375,7 @@ fn adapt(target: &Target, options: &mut PostgresOptions) -> Result<(), PostgresE
     );
     options.prepared_statements.get_or_insert(false);
     options.notifications.get_or_insert(false);
-    Ok(())
+    Ok(false)
 }
 
 /// Looks at the server: the schema to use, and whether we may choose the language of its messages.

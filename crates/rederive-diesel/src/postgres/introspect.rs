@@ -38,7 +38,8 @@ pub(crate) struct Introspect<'s, 'c> {
 }
 
 // Constraints, triggers (those of foreign keys to the table too), indexes, defaults and columns: each
-// change of one gives its row another transaction's number.
+// change of one gives its row another transaction's number. The names are bound one by one: of an
+// array, the server would plan anew for each length.
 const STATE: &str = "SELECT t.r::oid::int8, (
         coalesce((SELECT sum(pg_catalog.hashint8(a.xmin::text::int8)) FROM pg_catalog.pg_attribute AS a
             WHERE a.attrelid = t.r AND a.attnum > 0), 0)
@@ -53,8 +54,9 @@ const STATE: &str = "SELECT t.r::oid::int8, (
         + (SELECT CASE WHEN k.relrowsecurity THEN 1 ELSE 0 END FROM pg_catalog.pg_class AS k
             WHERE k.oid = t.r)
     )::text
-    FROM (SELECT pg_catalog.to_regclass(n) AS r, o FROM unnest(\0) WITH ORDINALITY AS u (n, o)) AS t
-    ORDER BY t.o";
+    FROM (VALUES ";
+
+const STATE_END: &str = " OFFSET 0) AS t (r, nth) ORDER BY t.nth";
 
 impl Catalog {
     /// Forgets what has changed of the tables that the writes touch. Called inside the transaction.
@@ -68,12 +70,18 @@ impl Catalog {
         }
         let ops = writes.iter().flat_map(|write| &write.partitions).flat_map(|row| row.ops);
         let mut touched: Vec<&'static Table> = Vec::new();
+        let mut last: Option<&'static Table> = None;
         for op in ops {
             let table = match op {
                 Op::Row(op) => op.table,
                 Op::Where(op) => op.table,
                 Op::Custom(_) => continue,
             };
+            // Most ops are on the table of the one before.
+            if last.is_some_and(|last| std::ptr::eq(last, table)) {
+                continue;
+            }
+            last = Some(table);
             let is_known = touched.iter().any(|known| std::ptr::eq(*known, table));
             if !is_known && self.tables.contains_key(table.name) {
                 touched.push(table);
@@ -107,9 +115,11 @@ fn states(
     session: &mut Session<'_>,
     tables: &[&'static Table],
 ) -> QueryResult<Vec<(Option<i64>, String)>> {
-    let names = tables.iter().map(|table| name_of(table, session.schema));
-    let binds = [Bind::texts(names.collect::<Vec<_>>())];
-    let rows = session.rows(STATE, &binds)?;
+    let binds: Vec<Bind<'_>> =
+        tables.iter().map(|table| Bind::text(name_of(table, session.schema))).collect();
+    let names = (1..=tables.len()).map(|nth| format!("(pg_catalog.to_regclass(\0), {nth})"));
+    let text = format!("{STATE}{}{STATE_END}", names.collect::<Vec<_>>().join(", "));
+    let rows = session.rows(&text, &binds)?;
     rows.into_iter()
         .map(|mut row| Ok((row.nullable_integer()?, row.nullable_text()?.unwrap_or_default())))
         .collect()

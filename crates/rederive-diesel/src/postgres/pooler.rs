@@ -7,7 +7,7 @@
 
 use diesel::{ConnectionError, pg::PgConnection, prelude::*};
 
-use super::{connections::connect_to, sql::Sql, target::Target};
+use super::{connector::connect_to, sql::Sql, target::Target};
 
 /// What was found.
 pub(crate) enum Between {

@@ -4,8 +4,7 @@ use std::borrow::Cow;
 
 use diesel::{QueryResult, result::Error};
 use rederive_core::{
-    Cursor, FailureKind, Halt, Lease, PartitionId, PartitionRecord, PartitionWrite, ReducerWrite,
-    Revision, Timestamp,
+    Cursor, FailureKind, Halt, Lease, PartitionId, PartitionRecord, Revision, Timestamp,
 };
 
 use super::{
@@ -202,88 +201,6 @@ fn halt(row: &mut Cells) -> QueryResult<Option<Halt>> {
         attempts: row.nullable_integer()?.and_then(|count| u32::try_from(count).ok()).unwrap_or(1),
         time: Timestamp::from_micros(row.nullable_integer()?.unwrap_or(0)),
     }))
-}
-
-/// Stores the watermark, raises the revision, renews the lease and writes the rows of the partitions
-/// that need one. `false` when somebody else owns the reducer, or when a partition of the write stands
-/// at or above its guard: then the transaction must not be committed.
-///
-/// All of it is one statement, whose parts see the rows as they were before. If the reducer's row was
-/// waited for, they may see the rows of partitions as they were before that; but then the revision is
-/// another one.
-pub(crate) fn advance(session: &mut Session<'_>, write: &ReducerWrite<'_>) -> QueryResult<bool> {
-    let (Ok(epoch), Ok(number)) =
-        (i64::try_from(write.revision.epoch), i64::try_from(write.revision.number))
-    else {
-        return Ok(false);
-    };
-    let reducer = escaped(write.reducer);
-    let watermark = encode(write.watermark);
-    let mut binds = vec![
-        Bind::text(watermark.as_str()),
-        Bind::text(watermark.as_str()),
-        Bind::text(reducer.clone()),
-        Bind::integer(epoch),
-        Bind::integer(number),
-    ];
-    let mut text = format!(
-        "WITH advanced AS (
-            UPDATE @rederive_reducers SET cursor = \0, revision = revision + 1,
-                lease_until = {NOW} + lease,
-                rebuild_to = CASE WHEN rebuild_to > \0 THEN rebuild_to END
-            WHERE name = \0 AND epoch = \0 AND revision = \0 RETURNING 1)"
-    );
-    let guarded: Vec<_> = write.partitions.iter().filter(|partition| !partition.reset).collect();
-    let recorded: Vec<_> = write.partitions.iter().filter(|partition| partition.record).collect();
-    if !guarded.is_empty() {
-        text.push_str(
-            ", stale AS (
-            SELECT FROM unnest(\0, \0, \0) AS v (id, bound, is_guard)
-            JOIN @rederive_partitions AS p ON p.reducer = \0 AND p.id = v.id
-                AND (p.cursor > v.bound OR v.is_guard AND p.cursor = v.bound))",
-        );
-        let bound = |write: &&&PartitionWrite<'_>| encode(write.guard.unwrap_or(write.cursor));
-        binds.extend([
-            Bind::texts(guarded.iter().map(|write| ids::key(write.partition.as_str()))),
-            Bind::texts(guarded.iter().map(|write| bound(&write))),
-            // Where only a halt is written, the cursor may stay where it is.
-            Bind::Bools(guarded.iter().map(|write| Some(write.guard.is_some())).collect()),
-            Bind::text(reducer.clone()),
-        ]);
-    }
-    if !recorded.is_empty() {
-        text.push_str(
-            ", recorded AS (
-            INSERT INTO @rederive_partitions AS p (reducer, id, cursor, halt_cursor, halt_kind,
-                halt_message, halt_attempts, halt_time)
-            SELECT \0, v.* FROM unnest(\0, \0, \0, \0, \0, \0, \0) AS v
-            ON CONFLICT (reducer, id) DO UPDATE SET cursor = excluded.cursor,
-                halt_cursor = excluded.halt_cursor, halt_kind = excluded.halt_kind,
-                halt_message = excluded.halt_message, halt_attempts = excluded.halt_attempts,
-                halt_time = excluded.halt_time)",
-        );
-        let halts = || recorded.iter().map(|write| write.halt);
-        let texts = |text: fn(&Halt) -> Cow<'_, str>| {
-            Bind::Texts(halts().map(|halt| halt.map(text)).collect())
-        };
-        let numbers = |number: fn(&Halt) -> i64| {
-            Bind::BigInts(halts().map(|halt| halt.map(number)).collect())
-        };
-        binds.extend([
-            Bind::text(reducer),
-            Bind::texts(recorded.iter().map(|write| ids::key(write.partition.as_str()))),
-            Bind::texts(recorded.iter().map(|write| encode(write.cursor))),
-            texts(|halt| encode(&halt.cursor).into()),
-            texts(|halt| halt.kind.as_str().into()),
-            texts(|halt| escaped(&halt.message)),
-            numbers(|halt| i64::from(halt.attempts)),
-            numbers(|halt| halt.time.as_micros()),
-        ]);
-    }
-    let stale = if guarded.is_empty() { "false" } else { "EXISTS (SELECT FROM stale)" };
-    text.push_str(&format!(" SELECT EXISTS (SELECT FROM advanced), {stale}"));
-    let row = session.row(&text, &binds)?;
-    row.map_or(Ok(false), |mut row| Ok(row.bool()? && !row.bool()?))
 }
 
 /// The cursor as it is stored; the order of these texts is that of the cursors.

@@ -7,7 +7,7 @@ use rederive_core::{
 };
 
 use super::{
-    PostgresDatabase,
+    PostgresDatabase, advance,
     connections::{Failed, Line, in_doubt, text_of},
     execute::{self, Manner, StepError, said},
     fault::Fault,
@@ -173,7 +173,7 @@ fn commit(
     order.sort_by_key(|write| write.reducer);
     for write in order {
         silence::before_resets(session, write)?;
-        if !progress::advance(session, write)? {
+        if !advance::advance(session, write)? {
             return Err(Rejected::Fenced(write.reducer.to_owned()));
         }
     }

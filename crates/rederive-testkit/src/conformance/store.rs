@@ -159,6 +159,7 @@ pub fn all<T: StoreUnderTest>() -> Vec<Check<T>> {
         fencing::of_many_that_commit_at_once_with_one_revision_one_succeeds,
         fencing::an_event_at_or_below_the_row_of_its_partition_is_fenced,
         fencing::the_guard_compares_cursors_by_their_kind,
+        fencing::of_thousands_of_partitions_each_has_its_guard,
         leasing::who_has_a_valid_lease_keeps_the_reducer,
         leasing::a_lease_that_has_run_out_keeps_nobody_away,
         leasing::an_owner_whose_lease_has_run_out_goes_on_until_it_is_taken_over,

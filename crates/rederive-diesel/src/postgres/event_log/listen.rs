@@ -13,7 +13,7 @@ use diesel::{connection::SimpleConnection, pg::PgConnection, prelude::*};
 use rederive_core::Wakers;
 
 use super::super::{
-    connections::{self, Connections, text_of},
+    connections::{Connections, text_of},
     sql::{Sql, quoted},
 };
 
@@ -139,8 +139,8 @@ impl Thread {
     }
 
     fn connect(&self) -> Result<PgConnection, String> {
-        let Connections { target, options, .. } = &*self.connections;
-        let mut conn = connections::connect(target, options).map_err(|error| error.to_string())?;
+        let connector = &self.connections.connector;
+        let mut conn = connector.connect().map_err(|error| error.to_string())?;
         let listen = format!("LISTEN {}", quoted(&self.channel));
         conn.batch_execute(&listen).map_err(|error| text_of(&error))?;
         Ok(conn)

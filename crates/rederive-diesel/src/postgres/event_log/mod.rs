@@ -127,22 +127,23 @@ where
 
     fn stream_version(&self, stream: &str) -> Result<i64, LogError> {
         let schema = &self.database.0.connections.schema;
-        let versions = self.read(|conn| append::stream_versions(conn, schema, [stream]))?;
+        let versions = self.query(|conn| append::stream_versions(conn, schema, [stream]))?;
         Ok(versions.get(stream).copied().unwrap_or(0))
     }
 
     fn load(&self, selection: Selection<'_>, limit: usize) -> Result<Read<E>, LogError> {
         let schema = &self.database.0.connections.schema;
-        self.read(|conn| read::load(conn, schema, &self.codec, selection, limit))
+        // What cannot be decoded is asked for by its number once more, and events do not change.
+        self.query(|conn| read::load(conn, schema, &self.codec, selection, limit))
     }
 }
 
 impl<E> PostgresEventLog<E> {
-    fn read<T>(
+    fn query<T>(
         &self,
-        read: impl FnOnce(&mut PgConnection) -> QueryResult<T>,
+        query: impl FnMut(&mut PgConnection) -> QueryResult<T>,
     ) -> Result<T, LogError> {
-        self.database.read(read).map_err(LogError::new)
+        self.database.0.connections.query(query).map_err(LogError::new)
     }
 }
 
@@ -173,7 +174,8 @@ where
         let Some(types) = self.codec.stored_names(types) else { return self.fetch(after, limit) };
         let (limit, from) = (limit.max(1), id_of(after)?);
         let schema = &self.database.0.connections.schema;
-        let (read, upto, head) = self.read(|conn| {
+        // No number up to the head comes to be taken later, so this need not be one transaction.
+        let (read, upto, head) = self.query(|conn| {
             let head = read::ends(conn, schema)?.map_or(0, |(_, last)| last);
             let upto = from.saturating_add(MOST_SEARCHED).min(head);
             let selection = Selection::Types { after: from, upto, types: &types };
@@ -203,7 +205,7 @@ where
 
     fn head(&self) -> Result<Cursor, LogError> {
         let schema = &self.database.0.connections.schema;
-        let ends = self.read(|conn| read::ends(conn, schema))?;
+        let ends = self.query(|conn| read::ends(conn, schema))?;
         Ok(ends.map_or(Cursor::Start, |(_, last)| cursor_of(last)))
     }
 
@@ -212,7 +214,9 @@ where
         let schema = &self.database.0.connections.schema;
         // From the ids, which have gaps only where events were deleted or an append failed: counting
         // the rows would read them all.
-        let Some((first, last)) = self.read(|conn| read::ends(conn, schema))? else { return Ok(0) };
+        let Some((first, last)) = self.query(|conn| read::ends(conn, schema))? else {
+            return Ok(0);
+        };
         Ok(u64::try_from(last.saturating_sub(after.max(first.saturating_sub(1)))).unwrap_or(0))
     }
 
@@ -226,7 +230,7 @@ where
         let connections = &self.database.0.connections;
         let least = connections.options.held_back_after;
         let table = connections.schema.sql("@rederive_events");
-        self.read(|conn| holders::of_lock(conn, &table, least))
+        self.query(|conn| holders::of_lock(conn, &table, least))
     }
 }
 

@@ -169,3 +169,22 @@ pub fn the_guard_compares_cursors_by_their_kind<T: StoreUnderTest>(test: T) {
     let late = [part("a", (20, 1)).guard((10, 2))];
     assert_eq!(pairs.commit(Cursor::Start, &late), fenced("pairs"), "10.2 is below 10.3");
 }
+
+/// Those that have rows are compared with them, also where most have none.
+pub fn of_thousands_of_partitions_each_has_its_guard<T: StoreUnderTest>(test: T) {
+    let mut owner = Owner::open(test.store(), "accounts");
+    let all = |cursor: u64, guard: u64| -> Vec<_> {
+        (0..3000).map(|n| part(format!("{n}"), cursor).guard(guard).unrecorded()).collect()
+    };
+    owner.commit(0, &all(4, 1)).expect("there are no rows");
+    let mut parts = all(6, 4);
+    parts[7] = part("7", 6).guard(4);
+    owner.commit(0, &parts).expect("there are no rows yet");
+    assert_eq!(owner.commit(0, &all(9, 6)), fenced("accounts"), "7 stands at 6");
+    let mut other = Owner::open(test.store(), "others");
+    other.commit(0, &all(9, 6)).expect("the row is another reducer's");
+    let mut parts = all(9, 7);
+    parts[8] = part("8", 9).guard(7);
+    owner.commit(0, &parts).expect("7 is above 6");
+    assert_eq!(owner.commit(0, &all(12, 9)), fenced("accounts"), "8 stands at 9");
+}
