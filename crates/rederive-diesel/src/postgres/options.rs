@@ -5,8 +5,9 @@ use std::time::Duration;
 /// How a [`PostgresDatabase`](crate::PostgresDatabase) is connected to.
 ///
 /// The time-outs hold for the transactions of Rederive and of
-/// [`read`](crate::PostgresDatabase::read) and [`write`](crate::PostgresDatabase::write): they are set
-/// for each transaction, so that nothing of them stays on a connection that a pooler hands on.
+/// [`read`](crate::PostgresDatabase::read) and [`write`](crate::PostgresDatabase::write). They are set
+/// when a connection is made; where a pooler may hand it on, for each transaction, so that nothing of
+/// them stays on it.
 ///
 /// ```
 /// use std::time::Duration;
