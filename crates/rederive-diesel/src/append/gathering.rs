@@ -81,17 +81,33 @@ impl Gatherer {
             return;
         }
         let back = waiting();
-        if back >= last.requests {
+        if back < last.requests {
+            self.until(back + last.requests, waiting);
+        }
+    }
+
+    /// The same where appends do not keep reducers from committing: those who come back at once wait for
+    /// nobody.
+    pub(crate) fn gather_beside(&mut self, settled: &Settled, waiting: &dyn Fn() -> usize) {
+        let Some(last) = self.last else { return };
+        if self.until(last.requests, waiting) >= last.requests {
+            self.last = None;
             return;
         }
-        let (begun, all) = (Instant::now(), back + last.requests);
-        let (mut seen, mut quiet) = (back, 0);
+        self.gather(settled, waiting);
+    }
+
+    /// Waits until there are so many requests, or no more of them come: how many there are.
+    fn until(&self, all: usize, waiting: &dyn Fn() -> usize) -> usize {
+        let begun = Instant::now();
+        let (mut seen, mut quiet) = (waiting(), 0);
         while seen < all && quiet < QUIET && begun.elapsed() < self.crowd {
             thread::sleep(POLL);
             let now = waiting();
             quiet = if now > seen { 0 } else { quiet + 1 };
             seen = now;
         }
+        seen
     }
 
     /// False when there is no reducer that keeps up.
@@ -165,5 +181,22 @@ mod tests {
             5
         });
         assert_eq!(asked.get(), 1);
+    }
+
+    #[test]
+    fn those_who_come_back_at_once_do_not_wait_for_reducers() {
+        let (reducer, crowd) = (Duration::MAX, Duration::MAX);
+        let mut gatherer = Gatherer { reducer, crowd, ..Gatherer::default() };
+        // No reducer ever comes: to wait for one would have no end.
+        let settled = Settled::default();
+        gatherer.wrote(1, 7);
+        gatherer.gather_beside(&settled, &|| 1);
+        gatherer.wrote(3, 8);
+        let come = Cell::new(0);
+        gatherer.gather_beside(&settled, &|| {
+            come.set(come.get() + 1);
+            come.get()
+        });
+        assert_eq!(come.get(), 3);
     }
 }

@@ -9,6 +9,7 @@ mod text;
 mod sql;
 mod ddl;
 mod connector;
+mod line;
 mod connections;
 mod pool;
 mod pooler;

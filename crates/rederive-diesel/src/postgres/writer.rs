@@ -2,8 +2,8 @@
 
 use diesel::result::{DatabaseErrorKind as Kind, Error};
 use rederive_core::{
-    ChangeError, CommitError, FailureKind, Op, PartitionWrite, ReducerWrite, Revision, StoreError,
-    Writer, effect::has_effects, error::panic_message,
+    ChangeError, CommitError, Cursor, FailureKind, Op, PartitionWrite, ReducerWrite, Revision,
+    StoreError, Writer, effect::has_effects, error::panic_message,
 };
 
 use super::{
@@ -124,7 +124,14 @@ impl Writer for PostgresWriter {
             }
             done = again;
         }
-        let Err(failed) = done else { return Ok(()) };
+        let Err(failed) = done else {
+            for write in writes {
+                if let Cursor::Integer(id) = write.watermark {
+                    self.database.0.connections.settled.reach(*id);
+                }
+            }
+            return Ok(());
+        };
         let is_of_a_row = matches!(
             &failed,
             Failed::Body(Rejected::Step(StepError::Database(error, _)))

@@ -25,7 +25,7 @@ use super::{
 };
 use crate::{
     AppendError,
-    append::{self, Appended, Decided, Failure, Request, WriteEvents},
+    append::{self, Appended, Decided, Failure, Gatherer, Request, WriteEvents},
 };
 
 /// How often a group is tried: once more when a connection was lost before anything was committed, or
@@ -40,6 +40,7 @@ pub(crate) struct EventWriter {
     /// that. It has a round trip less to itself beside `BEGIN`.
     lock: String,
     listener: Arc<Listener>,
+    gatherer: Gatherer,
 }
 
 /// What a transaction has inserted, should its outcome have to be looked up.
@@ -68,7 +69,7 @@ impl EventWriter {
     pub(crate) fn new(connections: &Arc<Connections>, listener: &Arc<Listener>) -> Self {
         let (connections, listener) = (Arc::clone(connections), Arc::clone(listener));
         let (line, lock) = (Line::default(), lock(&connections.schema));
-        Self { connections, line, lock, listener }
+        Self { connections, line, lock, listener, gatherer: Gatherer::default() }
     }
 
     fn failure(&self, failed: &Failed<Stop>, begun: Instant) -> Failure {
@@ -105,7 +106,12 @@ impl WriteEvents for EventWriter {
                 Ok(())
             });
             let failed = match (done, sent) {
-                (Ok(()), Some(sent)) => return Ok(sent.replies),
+                (Ok(()), Some(sent)) => {
+                    if let Some(last) = sent.ids.last().and_then(|id| u64::try_from(*id).ok()) {
+                        self.gatherer.wrote(group.len(), last);
+                    }
+                    return Ok(sent.replies);
+                }
                 (Err(Failed::Commit(error)), Some(sent)) if in_doubt(&error) => {
                     let message = text_of(&error);
                     match doubt::look_up(&mut self.line, &self.connections, &sent) {
@@ -138,6 +144,10 @@ impl WriteEvents for EventWriter {
             }
             tries += 1;
         }
+    }
+
+    fn gather(&mut self, waiting: &dyn Fn() -> usize) {
+        self.gatherer.gather_beside(&self.connections.settled, waiting);
     }
 
     fn appended(&mut self, _: bool) {

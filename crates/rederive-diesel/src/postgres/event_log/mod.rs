@@ -33,7 +33,8 @@ pub(super) use append::EventWriter;
 /// Whoever inserts events holds a lock until its transaction ends, which a trigger of the table sees
 /// to. So a follower that reads what is above its cursor misses nothing, whoever else appends. Appends
 /// of the whole process are written by one thread, those that arrive meanwhile together in the next
-/// transaction. Appending wakes the followers in this process, and by `NOTIFY` those in others (see
+/// transaction; where those who were served last do not come back at once, for at most 14 ms the next
+/// group waits for reducers of this database, and for them. Appending wakes the followers in this process, and by `NOTIFY` those in others (see
 /// [`PostgresOptions::notifications`](crate::PostgresOptions::notifications)).
 ///
 /// Beside each event stands the name of its type: the variant, if the events are an enum as serde
