@@ -4,7 +4,7 @@
 use std::{
     sync::{
         Arc,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     thread,
     time::{Duration, Instant},
@@ -18,40 +18,42 @@ use crate::fixture::bank::Event;
 
 const WRITERS: usize = 8;
 
-/// How long they write.
+/// How long they write at least.
 const WHILE: Duration = Duration::from_secs(10);
 
 #[actix_rt::test]
 async fn what_many_foreign_writers_commit_is_projected_once_and_in_order() {
     let bank = Bank::new();
     let handle = bank.start().await;
-    let ends = Arc::<AtomicBool>::default();
+    let (ends, committed) = (Arc::<AtomicBool>::default(), Arc::<AtomicUsize>::default());
     let mut rng = Seed::from_env().rng();
     let writers: Vec<_> = (0..WRITERS)
         .map(|_| {
-            let (mut sql, mut rng, ends) = (bank.connect(), rng.fork(), Arc::clone(&ends));
+            let (mut sql, mut rng) = (bank.connect(), rng.fork());
+            let (ends, committed) = (Arc::clone(&ends), Arc::clone(&committed));
             thread::spawn(move || {
-                let mut committed = 0;
                 while !ends.load(Ordering::SeqCst) {
-                    committed += transaction(&mut sql, &mut rng);
+                    committed.fetch_add(transaction(&mut sql, &mut rng), Ordering::SeqCst);
                 }
-                committed
             })
         })
         .collect();
     let begun = Instant::now();
+    let mut awaited = 0;
+    let is_load = |awaited| awaited > 10 && committed.load(Ordering::SeqCst) > 10 * WRITERS;
     // Meanwhile, others append as the framework does it, and await what they have appended.
-    while begun.elapsed() < WHILE {
+    while begun.elapsed() < WHILE || !is_load(awaited) {
+        awaited += 1;
         let recorded = bank.world.append([Event::deposited("0", 1)]);
         handle.wait(Await::events("accounts", &recorded)).await.expect("done");
     }
     ends.store(true, Ordering::SeqCst);
-    let committed: usize = writers.into_iter().map(|writer| writer.join().expect("no panic")).sum();
+    writers.into_iter().for_each(|writer| writer.join().expect("no panic"));
+    let committed = committed.load(Ordering::SeqCst);
     handle.wait(Await::caught_up("accounts")).await.expect("caught up");
     let events = bank.world.events();
     let own = events.iter().filter(|event| event.data == Event::deposited("0", 1)).count();
-    assert_eq!(events.len(), ACCOUNT_COUNT + own + committed);
-    assert!(committed > 10 * WRITERS && own > 10, "{committed} and {own}: that was no load");
+    assert_eq!((own, events.len()), (awaited, ACCOUNT_COUNT + own + committed));
     // In order, and each of them once: every account remembers its last event and their number.
     let last = events.last().map(|event| event.cursor.clone());
     assert_eq!(last, Some(handle.status().await[0].watermark.clone()).or(Some(Cursor::Start)));
