@@ -72,12 +72,12 @@ impl Other {
     /// Commits once this work waits for the transaction, and returns what it led to.
     #[track_caller]
     fn commits_when_waited_for<T: Debug>(self, work: JoinHandle<T>) -> T {
-        self.is_waited_for_by(work, || {})
+        self.lets_wait(work, || {})
     }
 
     /// The same, with something to be done before.
     #[track_caller]
-    fn is_waited_for_by<T: Debug>(mut self, work: JoinHandle<T>, first: impl FnOnce()) -> T {
+    fn lets_wait<T: Debug>(mut self, work: JoinHandle<T>, first: impl FnOnce()) -> T {
         let waits = format!(
             "SELECT pid AS line FROM pg_stat_activity WHERE {} = ANY (pg_blocking_pids(pid))",
             self.pid
@@ -105,7 +105,7 @@ fn locks_in_order<T: Debug + Send + 'static>(
     work: impl FnOnce() -> T + Send + 'static,
 ) -> T {
     let other = Other::begin(scratch, &format!("SELECT FROM {first} FOR UPDATE"));
-    other.is_waited_for_by(thread::spawn(work), || {
+    other.lets_wait(thread::spawn(work), || {
         let is_free = scratch
             .connection()
             .batch_execute(&format!("BEGIN; SELECT FROM {second} FOR UPDATE NOWAIT; ROLLBACK"));
