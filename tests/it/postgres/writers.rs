@@ -40,7 +40,7 @@ async fn what_many_foreign_writers_commit_is_projected_once_and_in_order() {
         .collect();
     let begun = Instant::now();
     let mut awaited = 0;
-    let is_load = |awaited| awaited > 10 && committed.load(Ordering::SeqCst) > 10 * WRITERS;
+    let is_load = |awaited: usize| awaited > 10 && committed.load(Ordering::SeqCst) > 10 * WRITERS;
     // Meanwhile, others append as the framework does it, and await what they have appended.
     while begun.elapsed() < WHILE || !is_load(awaited) {
         awaited += 1;
