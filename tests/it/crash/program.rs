@@ -102,9 +102,15 @@ impl Program {
 
     /// Waits until it has the ledger.
     pub(super) fn wait_until_it_owns(&self, database: &Database) {
+        self.wait_until_it_owns_while(database, || {});
+    }
+
+    /// Waits until it has the ledger, and does this meanwhile.
+    pub(super) fn wait_until_it_owns_while(&self, database: &Database, meanwhile: impl Fn()) {
         let begun = Instant::now();
         while !self.owns(database) {
             assert!(begun.elapsed() < PATIENCE, "it does not take over: {}", self.complaints());
+            meanwhile();
             thread::sleep(Duration::from_millis(1));
         }
     }
