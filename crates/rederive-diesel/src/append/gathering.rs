@@ -88,6 +88,7 @@ impl Gatherer {
 
     /// The same where appends do not keep reducers from committing: those who come back at once wait for
     /// nobody.
+    #[cfg(any(feature = "postgres", test))]
     pub(crate) fn gather_beside(&mut self, settled: &Settled, waiting: &dyn Fn() -> usize) {
         let Some(last) = self.last else { return };
         if self.until(last.requests, waiting) >= last.requests {

@@ -4,7 +4,6 @@
 mod appender;
 mod blocking;
 mod decide;
-#[cfg(feature = "sqlite")]
 mod gathering;
 mod methods;
 
@@ -16,7 +15,6 @@ use tokio::sync::{mpsc, oneshot};
 
 pub(crate) use appender::{Appender, Failure, WriteEvents};
 pub(crate) use decide::{Decided, Row, decide};
-#[cfg(feature = "sqlite")]
 pub(crate) use gathering::{Gatherer, Settled};
 pub(crate) use methods::append_methods;
 
