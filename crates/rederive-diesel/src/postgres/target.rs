@@ -46,7 +46,9 @@ impl Target {
         for (setting, value) in settings(options) {
             let given = query.unwrap_or_default().split('&');
             if !given.map(|pair| pair.split('=').next()).any(|key| key == Some(setting)) {
-                url.push(if url.contains('?') { '&' } else { '?' });
+                if !url.ends_with('?') {
+                    url.push(if url.contains('?') { '&' } else { '?' });
+                }
                 url.push_str(&format!("{setting}={}", percent_encoded(&value)));
             }
         }
@@ -145,6 +147,8 @@ mod tests {
         let target = parse("postgres://db/bank?connect_timeout=3");
         assert_eq!(target.url.matches("connect_timeout").count(), 1);
         assert!(target.url.contains("&application_name=rederive&"), "{}", target.url);
+        let target = parse("postgres://db/bank?");
+        assert!(target.url.starts_with("postgres://db/bank?application_name="), "{}", target.url);
         let target = parse("host=db application_name=mine");
         assert_eq!(target.url.matches("application_name").count(), 1);
         assert!(target.url.contains(" connect_timeout='10'"), "{}", target.url);
