@@ -57,7 +57,7 @@ impl Server {
     pub(crate) fn processor_time(&self) -> Option<f64> {
         let number = self.cluster.as_ref()?.process()?;
         let children = fs::read_to_string(format!("/proc/{number}/task/{number}/children")).ok()?;
-        let of_children = children.split_whitespace().filter_map(|child| processor_time(child));
+        let of_children = children.split_whitespace().filter_map(processor_time);
         Some(processor_time(&number.to_string())? + of_children.sum::<f64>())
     }
 }

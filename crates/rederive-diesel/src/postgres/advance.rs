@@ -32,27 +32,26 @@ pub(crate) fn advance(session: &mut Session<'_>, write: &ReducerWrite<'_>) -> Qu
     else {
         return Ok(false);
     };
-    let reducer = escaped(write.reducer);
     let guarded: Vec<_> = write.partitions.iter().filter(|partition| !partition.reset).collect();
     let recorded: Vec<_> = write.partitions.iter().filter(|partition| partition.record).collect();
-    let mut statement = Statement::default();
-    statement.fence(&reducer, encode(write.watermark), epoch, number);
+    let mut statement = Statement::of(write.reducer);
+    statement.fence(encode(write.watermark), epoch, number);
     if guarded.len() < MANY {
-        statement.guard(&reducer, &guarded);
-        statement.record(&reducer, &recorded);
+        statement.guard(&guarded);
+        statement.record(&recorded);
         let (is_owned, is_stale) = statement.run(session)?;
         return Ok(is_owned && !is_stale);
     }
-    statement.ask_for_rows(&reducer);
+    statement.ask_for_rows();
     let (is_owned, has_rows) = statement.run(session)?;
     if !is_owned || !has_rows && recorded.is_empty() {
         return Ok(is_owned);
     }
-    let mut statement = Statement::default();
+    let mut statement = Statement::of(write.reducer);
     if has_rows {
-        statement.guard(&reducer, &guarded);
+        statement.guard(&guarded);
     }
-    statement.record(&reducer, &recorded);
+    statement.record(&recorded);
     let (_, is_stale) = statement.run(session)?;
     Ok(!is_stale)
 }
@@ -60,6 +59,7 @@ pub(crate) fn advance(session: &mut Session<'_>, write: &ReducerWrite<'_>) -> Qu
 /// A statement of parts that all see the same.
 #[derive(Default)]
 struct Statement<'a> {
+    reducer: Cow<'a, str>,
     parts: Vec<Cow<'static, str>>,
     binds: Vec<Bind<'a>>,
     /// What it answers; `true` and `false` if nothing is asked.
@@ -68,8 +68,12 @@ struct Statement<'a> {
 }
 
 impl<'a> Statement<'a> {
+    fn of(reducer: &'a str) -> Self {
+        Self { reducer: escaped(reducer), ..Self::default() }
+    }
+
     /// Whether the reducer still has the revision; its row is changed then.
-    fn fence(&mut self, reducer: &Cow<'a, str>, watermark: String, epoch: i64, number: i64) {
+    fn fence(&mut self, watermark: String, epoch: i64, number: i64) {
         self.parts.push(Cow::Owned(format!(
             "advanced AS (
                 UPDATE @rederive_reducers SET cursor = \0, revision = revision + 1,
@@ -80,7 +84,7 @@ impl<'a> Statement<'a> {
         self.binds.extend([
             Bind::text(watermark.clone()),
             Bind::text(watermark),
-            Bind::text(reducer.clone()),
+            Bind::text(self.reducer.clone()),
             Bind::integer(epoch),
             Bind::integer(number),
         ]);
@@ -88,7 +92,7 @@ impl<'a> Statement<'a> {
     }
 
     /// Whether one of the partitions stands at or above its guard.
-    fn guard(&mut self, reducer: &Cow<'a, str>, guarded: &[&PartitionWrite<'a>]) {
+    fn guard(&mut self, guarded: &[&PartitionWrite<'a>]) {
         if guarded.is_empty() {
             return;
         }
@@ -104,19 +108,19 @@ impl<'a> Statement<'a> {
             Bind::texts(guarded.iter().map(bound)),
             // Where only a halt is written, the cursor may stay where it is.
             Bind::Bools(guarded.iter().map(|write| Some(write.guard.is_some())).collect()),
-            Bind::text(reducer.clone()),
+            Bind::text(self.reducer.clone()),
         ]);
         self.finds_rows = Some(("EXISTS (SELECT FROM stale)", None));
     }
 
     /// Whether the reducer has rows of partitions.
-    fn ask_for_rows(&mut self, reducer: &Cow<'a, str>) {
+    fn ask_for_rows(&mut self) {
         let text = "EXISTS (SELECT FROM @rederive_partitions WHERE reducer = \0)";
-        self.finds_rows = Some((text, Some(Bind::text(reducer.clone()))));
+        self.finds_rows = Some((text, Some(Bind::text(self.reducer.clone()))));
     }
 
     /// Writes rows of partitions.
-    fn record(&mut self, reducer: &Cow<'a, str>, recorded: &[&PartitionWrite<'a>]) {
+    fn record(&mut self, recorded: &[&PartitionWrite<'a>]) {
         if recorded.is_empty() {
             return;
         }
@@ -138,7 +142,7 @@ impl<'a> Statement<'a> {
             Bind::BigInts(halts().map(|halt| halt.map(number)).collect())
         };
         self.binds.extend([
-            Bind::text(reducer.clone()),
+            Bind::text(self.reducer.clone()),
             Bind::texts(recorded.iter().map(|write| ids::key(write.partition.as_str()))),
             Bind::texts(recorded.iter().map(|write| encode(write.cursor))),
             texts(|halt| encode(&halt.cursor).into()),
@@ -151,7 +155,7 @@ impl<'a> Statement<'a> {
 
     /// Whether the reducer has the revision, and whether rows were found that were asked for.
     fn run(self, session: &mut Session<'_>) -> QueryResult<(bool, bool)> {
-        let Self { parts, mut binds, is_owned, finds_rows } = self;
+        let Self { parts, mut binds, is_owned, finds_rows, .. } = self;
         let is_owned = is_owned.unwrap_or("true");
         let (finds_rows, bind) = finds_rows.unwrap_or(("false", None));
         binds.extend(bind);
