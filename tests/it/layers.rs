@@ -49,7 +49,7 @@ const LAYERS: &[Layer] = &[
         ],
         unknown: &[],
     },
-    Layer { package: "rederive-bench", below: &["rederive"], unknown: &[] },
+    Layer { package: "rederive-bench", below: &["rederive", TEST_POSTGRES], unknown: &[] },
     Layer { package: TEST_POSTGRES, below: &[], unknown: &[ACTIX, DIESEL, TOKIO] },
     Layer { package: "xtask", below: &[TEST_POSTGRES], unknown: &[ACTIX, DIESEL, TOKIO] },
 ];

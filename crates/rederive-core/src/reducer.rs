@@ -58,7 +58,7 @@ pub trait Reducer: Send + Sync + 'static {
     type Event: Send + Sync + 'static;
 
     /// The name under which progress is stored: unique among the reducers of a store, and never
-    /// changed.
+    /// changed. With more than 200 bytes, some stores refuse it at the start.
     fn name(&self) -> &str;
 
     /// Raise it when the derived state has to be built anew because [`partition`](Self::partition),
