@@ -22,7 +22,8 @@ on_every_store!(
 );
 
 async fn reducers_of_one_log_share_its_reads(world: World) {
-    let world = world.with(|config| config.slice = 10);
+    // On one thread, so that none of them is left behind by more than the newest slices.
+    let world = world.with(|config| (config.slice, config.dispatch_threads) = (10, 1));
     let reducers = [Accounts::new(), Accounts::copies(), Accounts::third()];
     let reducers = reducers.map(Accounts::healed);
     let handle = world.start_with(reducers).await;
