@@ -32,6 +32,7 @@ mod observing;
 mod opening;
 mod operating;
 mod passivation;
+mod polling;
 mod pooling;
 mod postgres_roles;
 mod progress;

@@ -40,6 +40,8 @@ pub(crate) struct EventLogActor<E: Send + Sync + 'static> {
     followers: Vec<Recipient<NewEvents>>,
     queue: VecDeque<Request<E>>,
     reading: bool,
+    /// What is being read is for a status.
+    surveying: bool,
     attempts: u32,
     health: Health,
     recent: VecDeque<Recent<E>>,
@@ -111,6 +113,7 @@ impl<E: Send + Sync + 'static> EventLogActor<E> {
             followers: Vec::new(),
             queue: VecDeque::new(),
             reading: false,
+            surveying: false,
             attempts: 0,
             health,
             recent: VecDeque::new(),
@@ -120,6 +123,13 @@ impl<E: Send + Sync + 'static> EventLogActor<E> {
             stopping: None,
             guard,
         }
+    }
+
+    /// True when nothing is under way or to be read but for somebody's status: however often that is
+    /// asked for, and however long it takes, the log is polled in between.
+    fn only_surveys(&self) -> bool {
+        let survey = |request: &Request<E>| matches!(request, Request::Survey(_));
+        (!self.reading || self.surveying) && self.queue.iter().all(survey)
     }
 
     fn ask(&mut self, request: Request<E>, ctx: &Context<Self>) {
@@ -194,6 +204,7 @@ impl<E: Send + Sync + 'static> EventLogActor<E> {
         };
         let Some(worker) = &self.worker else { return };
         self.reading = true;
+        self.surveying = matches!(request, Request::Survey(_));
         let (log, me, wakes) = (Arc::clone(&self.log), ctx.address(), self.wakes);
         worker.run(move |()| {
             let answer = catch_unwind(AssertUnwindSafe(|| match &request {
@@ -347,8 +358,9 @@ impl<E: Send + Sync + 'static> Actor for EventLogActor<E> {
         self.log.subscribe(weak);
         ctx.run_interval(self.config.poll_interval, |this, ctx| {
             // While reads are under way, there is nothing to find out.
-            if !this.reading && this.queue.is_empty() && this.stopping.is_none() {
-                this.ask(Request::Poll, ctx);
+            if this.only_surveys() && this.stopping.is_none() {
+                this.queue.push_front(Request::Poll);
+                this.go_on(ctx);
             }
         });
     }
