@@ -113,6 +113,7 @@ impl Office {
     /// Waits until all is sent that is going to be, and nothing is delivered twice.
     async fn sent(&self, handle: &Handle, to_a: std::ops::Range<i64>, to_b: std::ops::Range<i64>) {
         self.world.settled(handle).await;
+        handle.wait(Await::caught_up("mails")).await.expect("caught up");
         for reducer in ["accounts", "mails"] {
             loop {
                 let counts = handle.count_effects(reducer).await.expect("it counts");

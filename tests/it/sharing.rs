@@ -22,8 +22,7 @@ on_every_store!(
 );
 
 async fn reducers_of_one_log_share_its_reads(world: World) {
-    // On one thread, so that none of them is left behind by more than the newest slices.
-    let world = world.with(|config| (config.slice, config.dispatch_threads) = (10, 1));
+    let world = world.with(|config| config.slice = 10);
     let reducers = [Accounts::new(), Accounts::copies(), Accounts::third()];
     let reducers = reducers.map(Accounts::healed);
     let handle = world.start_with(reducers).await;
