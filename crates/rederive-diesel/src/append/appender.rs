@@ -32,7 +32,7 @@ pub(crate) trait WriteEvents: Send + 'static {
 
     /// The first request of a group has come: may wait for a moment, so that it takes more. `waiting`
     /// tells how many there are by now.
-    fn gather(&mut self, waiting: &dyn Fn() -> usize) {
+    fn await_crowd(&mut self, waiting: &dyn Fn() -> usize) {
         let _ = waiting;
     }
 }
@@ -112,7 +112,7 @@ fn serve(mut writer: Box<dyn WriteEvents>, wakers: &Wakers, mut requests: mpsc::
     while let Some(first) = requests.blocking_recv() {
         let size =
             |request: &Request| request.events.iter().map(|event| event.data.len()).sum::<usize>();
-        writer.gather(&|| requests.len() + 1);
+        writer.await_crowd(&|| requests.len() + 1);
         let (mut count, mut bytes) = (first.events.len(), size(&first));
         let mut group = vec![first];
         while count < MOST_EVENTS

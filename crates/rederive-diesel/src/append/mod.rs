@@ -3,8 +3,8 @@
 
 mod appender;
 mod blocking;
+mod crowd;
 mod decide;
-mod gathering;
 mod methods;
 
 use std::{thread, time::Duration};
@@ -14,8 +14,8 @@ use serde::Serialize;
 use tokio::sync::{mpsc, oneshot};
 
 pub(crate) use appender::{Appender, Failure, WriteEvents};
+pub(crate) use crowd::{Crowd, Furthest};
 pub(crate) use decide::{Decided, Row, decide};
-pub(crate) use gathering::{Gatherer, Settled};
 pub(crate) use methods::append_methods;
 
 use self::blocking::{Waiting, block_on};

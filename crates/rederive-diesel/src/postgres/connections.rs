@@ -20,7 +20,7 @@ use super::{
     sql::{Bind, Schema, Sql},
     target::Target,
 };
-use crate::append::Settled;
+use crate::append::Furthest;
 pub(crate) use crate::failed::Failed;
 
 type Pooled = PooledConnection<Manager>;
@@ -42,8 +42,8 @@ pub(crate) struct Connections {
     /// The same for one that sees one state of the database and cannot write.
     begin_read: String,
     pool: Pool<Manager>,
-    /// How far the reducers that commit by these connections have come.
-    pub(crate) settled: Settled,
+    /// How far the reducers that commit by these connections have come: appends wait for them.
+    pub(crate) furthest: Furthest,
 }
 
 impl Connections {
@@ -109,7 +109,7 @@ impl Connections {
             begin_commit,
             begin_read,
             pool,
-            settled: Settled::default(),
+            furthest: Furthest::default(),
         })
     }
 

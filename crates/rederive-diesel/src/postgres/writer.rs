@@ -127,7 +127,7 @@ impl Writer for PostgresWriter {
         let Err(failed) = done else {
             for write in writes {
                 if let Cursor::Integer(id) = write.watermark {
-                    self.database.0.connections.settled.reach(*id);
+                    self.database.0.connections.furthest.reach(*id);
                 }
             }
             return Ok(());

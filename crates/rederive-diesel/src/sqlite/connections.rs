@@ -17,7 +17,7 @@ use diesel::{
 
 use super::SqliteError;
 use super::{SqliteOptions, Synchronous, ddl, fault::Fault, introspect::Catalog, target::Target};
-use crate::append::Settled;
+use crate::append::Furthest;
 pub(crate) use crate::failed::Failed;
 
 /// A connection that only reads.
@@ -36,8 +36,8 @@ pub(crate) struct Connections {
     readers: Pool<ConnectionManager<SqliteConnection>>,
     /// What is known about the tables of the database; only used while the writer is held.
     pub(crate) catalog: Mutex<Catalog>,
-    /// How far the reducers that commit by these connections have come.
-    pub(crate) settled: Settled,
+    /// How far the reducers that commit by these connections have come: appends wait for them.
+    pub(crate) furthest: Furthest,
 }
 
 impl Connections {
@@ -73,7 +73,7 @@ impl Connections {
             writer: Mutex::new(Some(conn)),
             readers,
             catalog: Mutex::default(),
-            settled: Settled::default(),
+            furthest: Furthest::default(),
         })
     }
 

@@ -15,19 +15,19 @@ use super::{
 };
 use crate::{
     AppendError,
-    append::{self, Appended, Decided, Failure, Gatherer, Request, WriteEvents},
+    append::{self, Appended, Crowd, Decided, Failure, Request, WriteEvents},
     schema::rederive_events as events,
 };
 
 /// Writes events by the connection that all writers of a database share.
 pub(crate) struct EventWriter {
     connections: Arc<Connections>,
-    gatherer: Gatherer,
+    crowd: Crowd,
 }
 
 impl EventWriter {
     pub(crate) fn new(connections: Arc<Connections>) -> Self {
-        Self { connections, gatherer: Gatherer::default() }
+        Self { connections, crowd: Crowd::default() }
     }
 }
 
@@ -42,13 +42,13 @@ impl WriteEvents for EventWriter {
         })?;
         let last = replies.iter().flatten().filter_map(|appended| appended.ids.last()).max();
         if let Some(last) = last.and_then(|last| u64::try_from(*last).ok()) {
-            self.gatherer.wrote(group.len(), last);
+            self.crowd.wrote(group.len(), last);
         }
         Ok(replies)
     }
 
-    fn gather(&mut self, waiting: &dyn Fn() -> usize) {
-        self.gatherer.gather(&self.connections.settled, waiting);
+    fn await_crowd(&mut self, waiting: &dyn Fn() -> usize) {
+        self.crowd.wait(&self.connections.furthest, waiting);
     }
 }
 

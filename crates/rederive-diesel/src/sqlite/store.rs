@@ -300,7 +300,7 @@ impl Writer for SqliteWriter {
         if done.is_ok() {
             for write in writes {
                 if let Cursor::Integer(id) = write.watermark {
-                    connections.settled.reach(*id);
+                    connections.furthest.reach(*id);
                 }
             }
         }

@@ -25,7 +25,7 @@ use super::{
 };
 use crate::{
     AppendError,
-    append::{self, Appended, Decided, Failure, Gatherer, Request, WriteEvents},
+    append::{self, Appended, Crowd, Decided, Failure, Request, WriteEvents},
 };
 
 /// How often a group is tried: once more when a connection was lost before anything was committed, or
@@ -40,7 +40,7 @@ pub(crate) struct EventWriter {
     /// that. It has a round trip less to itself beside `BEGIN`.
     lock: String,
     listener: Arc<Listener>,
-    gatherer: Gatherer,
+    crowd: Crowd,
 }
 
 /// What a transaction has inserted, should its outcome have to be looked up.
@@ -69,7 +69,7 @@ impl EventWriter {
     pub(crate) fn new(connections: &Arc<Connections>, listener: &Arc<Listener>) -> Self {
         let (connections, listener) = (Arc::clone(connections), Arc::clone(listener));
         let (line, lock) = (Line::default(), lock(&connections.schema));
-        Self { connections, line, lock, listener, gatherer: Gatherer::default() }
+        Self { connections, line, lock, listener, crowd: Crowd::default() }
     }
 
     fn failure(&self, failed: &Failed<Stop>, begun: Instant) -> Failure {
@@ -108,7 +108,7 @@ impl WriteEvents for EventWriter {
             let failed = match (done, sent) {
                 (Ok(()), Some(sent)) => {
                     if let Some(last) = sent.ids.last().and_then(|id| u64::try_from(*id).ok()) {
-                        self.gatherer.wrote(group.len(), last);
+                        self.crowd.wrote(group.len(), last);
                     }
                     return Ok(sent.replies);
                 }
@@ -146,8 +146,8 @@ impl WriteEvents for EventWriter {
         }
     }
 
-    fn gather(&mut self, waiting: &dyn Fn() -> usize) {
-        self.gatherer.gather_beside(&self.connections.settled, waiting);
+    fn await_crowd(&mut self, waiting: &dyn Fn() -> usize) {
+        self.crowd.wait_beside(&self.connections.furthest, waiting);
     }
 
     fn appended(&mut self, _: bool) {

@@ -1,4 +1,4 @@
-//! [`Gatherer`]: when the next group of appends begins.
+//! [`Crowd`]: when the next group of appends begins.
 //!
 //! Those who append often wait until their events have taken effect, and append again. Whoever begins
 //! the next transaction with the first of them splits them into two crowds for good, each with
@@ -11,14 +11,18 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// How far the reducers of a database have come: the highest low watermark.
+/// How far the reducer that is furthest has come, of all that commit to a database.
+///
+/// A store does not know which log its reducers follow. One that follows another log and is at higher
+/// numbers there passes for having come to the end of this one: appends then wait for no reducer. That
+/// costs flushes, and nothing else.
 #[derive(Debug, Default)]
-pub(crate) struct Settled {
+pub(crate) struct Furthest {
     reached: Mutex<u64>,
     changed: Condvar,
 }
 
-impl Settled {
+impl Furthest {
     /// A reducer has come so far.
     pub(crate) fn reach(&self, id: u64) {
         let mut reached = self.reached.lock().unwrap_or_else(PoisonError::into_inner);
@@ -37,13 +41,13 @@ impl Settled {
     }
 }
 
-/// Knows what the last group was.
+/// Those who append together and come back: knows who the last group was.
 #[derive(Debug)]
-pub(crate) struct Gatherer {
+pub(crate) struct Crowd {
     /// How long appends are held back for a reducer. Beyond that it does more than to keep up.
-    reducer: Duration,
+    for_reducers: Duration,
     /// How long for those who were served last, at most, and until no more of them come.
-    crowd: Duration,
+    for_crowd: Duration,
     last: Option<Last>,
     /// How often in a row no reducer came, and how many groups are not to wait for that.
     misses: u32,
@@ -61,23 +65,23 @@ struct Last {
 const POLL: Duration = Duration::from_micros(40);
 const QUIET: u32 = 3;
 
-impl Default for Gatherer {
+impl Default for Crowd {
     fn default() -> Self {
-        let (reducer, crowd) = (Duration::from_millis(10), Duration::from_millis(2));
-        Self { reducer, crowd, last: None, misses: 0, skip: 0 }
+        let (for_reducers, for_crowd) = (Duration::from_millis(10), Duration::from_millis(2));
+        Self { for_reducers, for_crowd, last: None, misses: 0, skip: 0 }
     }
 }
 
-impl Gatherer {
+impl Crowd {
     /// So many requests were written, up to this id.
     pub(crate) fn wrote(&mut self, requests: usize, id: u64) {
         self.last = Some(Last { requests, id, at: Instant::now() });
     }
 
     /// Waits for a moment, perhaps. `waiting` tells how many requests there are for the next group.
-    pub(crate) fn gather(&mut self, settled: &Settled, waiting: &dyn Fn() -> usize) {
+    pub(crate) fn wait(&mut self, furthest: &Furthest, waiting: &dyn Fn() -> usize) {
         let Some(last) = self.last.take() else { return };
-        if last.at.elapsed() > self.reducer || !self.let_reducers_go_first(settled, last.id) {
+        if last.at.elapsed() > self.for_reducers || !self.let_reducers_go_first(furthest, last.id) {
             return;
         }
         let back = waiting();
@@ -89,20 +93,20 @@ impl Gatherer {
     /// The same where appends do not keep reducers from committing: those who come back at once wait for
     /// nobody.
     #[cfg(any(feature = "postgres", test))]
-    pub(crate) fn gather_beside(&mut self, settled: &Settled, waiting: &dyn Fn() -> usize) {
+    pub(crate) fn wait_beside(&mut self, furthest: &Furthest, waiting: &dyn Fn() -> usize) {
         let Some(last) = self.last else { return };
         if self.until(last.requests, waiting) >= last.requests {
             self.last = None;
             return;
         }
-        self.gather(settled, waiting);
+        self.wait(furthest, waiting);
     }
 
     /// Waits until there are so many requests, or no more of them come: how many there are.
     fn until(&self, all: usize, waiting: &dyn Fn() -> usize) -> usize {
         let begun = Instant::now();
         let (mut seen, mut quiet) = (waiting(), 0);
-        while seen < all && quiet < QUIET && begun.elapsed() < self.crowd {
+        while seen < all && quiet < QUIET && begun.elapsed() < self.for_crowd {
             thread::sleep(POLL);
             let now = waiting();
             quiet = if now > seen { 0 } else { quiet + 1 };
@@ -112,12 +116,12 @@ impl Gatherer {
     }
 
     /// False when there is no reducer that keeps up.
-    fn let_reducers_go_first(&mut self, settled: &Settled, id: u64) -> bool {
+    fn let_reducers_go_first(&mut self, furthest: &Furthest, id: u64) -> bool {
         if self.skip > 0 {
             self.skip -= 1;
             return false;
         }
-        if settled.wait(id, self.reducer) {
+        if furthest.wait(id, self.for_reducers) {
             self.misses = 0;
             return true;
         }
@@ -135,49 +139,49 @@ mod tests {
 
     #[test]
     fn without_a_reducer_it_is_waited_ever_more_seldom() {
-        let (settled, mut gatherer) = (Settled::default(), Gatherer::default());
+        let (furthest, mut crowd) = (Furthest::default(), Crowd::default());
         let mut waits = 0;
         for id in 1..200 {
-            gatherer.wrote(1, id);
-            let skip = gatherer.skip;
-            gatherer.gather(&settled, &|| 1);
-            waits += u32::from(gatherer.skip > skip);
+            crowd.wrote(1, id);
+            let skip = crowd.skip;
+            crowd.wait(&furthest, &|| 1);
+            waits += u32::from(crowd.skip > skip);
         }
         assert!((1..=7).contains(&waits), "{waits} waits");
     }
 
     #[test]
     fn reducers_go_first() {
-        let (settled, mut gatherer) = (Arc::new(Settled::default()), Gatherer::default());
-        gatherer.wrote(1, 7);
-        let reducer = Arc::clone(&settled);
+        let (furthest, mut crowd) = (Arc::new(Furthest::default()), Crowd::default());
+        crowd.wrote(1, 7);
+        let reducer = Arc::clone(&furthest);
         let reducer = thread::spawn(move || reducer.reach(7));
-        gatherer.gather(&settled, &|| 1);
+        crowd.wait(&furthest, &|| 1);
         reducer.join().expect("no panic");
         // Either it came in time, or the time was up.
-        assert_eq!(gatherer.misses == 0, gatherer.skip == 0);
-        settled.reach(3);
-        assert!(settled.wait(7, Duration::ZERO), "it never goes back");
+        assert_eq!(crowd.misses == 0, crowd.skip == 0);
+        furthest.reach(3);
+        assert!(furthest.wait(7, Duration::ZERO), "it never goes back");
     }
 
     #[test]
     fn those_who_were_served_last_may_come_back_and_no_others_are_waited_for() {
         // However slow the machine is.
-        let (reducer, crowd) = (Duration::MAX, Duration::MAX);
-        let mut gatherer = Gatherer { reducer, crowd, ..Gatherer::default() };
-        let settled = Settled::default();
-        settled.reach(1);
-        gatherer.wrote(5, 1);
+        let (for_reducers, for_crowd) = (Duration::MAX, Duration::MAX);
+        let mut crowd = Crowd { for_reducers, for_crowd, ..Crowd::default() };
+        let furthest = Furthest::default();
+        furthest.reach(1);
+        crowd.wrote(5, 1);
         let come = Cell::new(0);
-        gatherer.gather(&settled, &|| {
+        crowd.wait(&furthest, &|| {
             come.set(come.get() + 1);
             come.get()
         });
         assert_eq!(come.get(), 6, "one was there, and five came back");
         // All are back: nobody is waited for.
-        gatherer.wrote(5, 1);
+        crowd.wrote(5, 1);
         let asked = Cell::new(0);
-        gatherer.gather(&settled, &|| {
+        crowd.wait(&furthest, &|| {
             asked.set(asked.get() + 1);
             5
         });
@@ -186,15 +190,15 @@ mod tests {
 
     #[test]
     fn those_who_come_back_at_once_do_not_wait_for_reducers() {
-        let (reducer, crowd) = (Duration::MAX, Duration::MAX);
-        let mut gatherer = Gatherer { reducer, crowd, ..Gatherer::default() };
+        let (for_reducers, for_crowd) = (Duration::MAX, Duration::MAX);
+        let mut crowd = Crowd { for_reducers, for_crowd, ..Crowd::default() };
         // No reducer ever comes: to wait for one would have no end.
-        let settled = Settled::default();
-        gatherer.wrote(1, 7);
-        gatherer.gather_beside(&settled, &|| 1);
-        gatherer.wrote(3, 8);
+        let furthest = Furthest::default();
+        crowd.wrote(1, 7);
+        crowd.wait_beside(&furthest, &|| 1);
+        crowd.wrote(3, 8);
         let come = Cell::new(0);
-        gatherer.gather_beside(&settled, &|| {
+        crowd.wait_beside(&furthest, &|| {
             come.set(come.get() + 1);
             come.get()
         });
