@@ -21,4 +21,3 @@ mod event_types;
 mod upcasts;
 mod database;
 mod faults;
-mod speed;
