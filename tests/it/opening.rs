@@ -77,8 +77,9 @@ fn elsewhere(world: &World, name: &str) -> World {
     World { store: FaultyStore::new(world.store.inner().clone()), ..world.process(name) }
 }
 
-async fn who_has_taken_the_reducer_since_an_opening_in_doubt_keeps_it(world: World) {
-    let (alice, bob) = (world.process("alice"), elsewhere(&world, "bob"));
+/// Alice, whose openings are in doubt until her store is healed, and Bob, who has taken the reducer.
+async fn taken_while_in_doubt(world: &World) -> ((World, Handle), (World, Handle)) {
+    let (alice, bob) = (world.process("alice"), elsewhere(world, "bob"));
     let first = alice.start().await;
     world.store_faults().fail_open(usize::from(u16::MAX));
     kill(&first, Victim::Dispatcher);
@@ -86,6 +87,11 @@ async fn who_has_taken_the_reducer_since_an_opening_in_doubt_keeps_it(world: Wor
     world.expire();
     let second = bob.start().await;
     done(&second, &world.append([Event::opened("a")])).await;
+    ((alice, first), (bob, second))
+}
+
+async fn who_has_taken_the_reducer_since_an_opening_in_doubt_keeps_it(world: World) {
+    let ((alice, first), (_bob, second)) = taken_while_in_doubt(&world).await;
     // Only the name says so.
     world.expire();
     world.store_faults().heal();
@@ -98,14 +104,7 @@ async fn who_has_taken_the_reducer_since_an_opening_in_doubt_keeps_it(world: Wor
 }
 
 async fn an_opening_in_doubt_leaves_a_valid_lease_alone(world: World) {
-    let (alice, bob) = (world.process("alice"), elsewhere(&world, "bob"));
-    let first = alice.start().await;
-    world.store_faults().fail_open(usize::from(u16::MAX));
-    kill(&first, Victim::Dispatcher);
-    alice.probe.notified(restarted("dispatcher"), PATIENCE).await;
-    world.expire();
-    let second = bob.start().await;
-    done(&second, &world.append([Event::opened("a")])).await;
+    let ((alice, first), (bob, second)) = taken_while_in_doubt(&world).await;
     world.store_faults().heal();
     alice.probe.notified(standing_by, PATIENCE).await;
     done(&second, &world.append([Event::deposited("a", 1)])).await;
