@@ -199,23 +199,29 @@ macro_rules! queries {
 }
 pub(crate) use queries;
 
-/// A reducer "test" that has been taken over, and a writer for it.
+/// A reducer that has been taken over, and a writer for it.
 pub(crate) struct Owner {
+    reducer: &'static str,
     pub(crate) writer: Box<dyn Writer>,
     pub(crate) revision: Revision,
     next: u64,
 }
 
 impl Owner {
+    /// Of the reducer "test".
     pub(crate) fn of(store: &impl Store) -> Self {
-        let opened = store.open(&Opening::new("test", 1, CursorKind::Integer)).unwrap();
+        Self::of_reducer(store, "test")
+    }
+
+    pub(crate) fn of_reducer(store: &impl Store, reducer: &'static str) -> Self {
+        let opened = store.open(&Opening::new(reducer, 1, CursorKind::Integer)).unwrap();
         let writer = store.writer().unwrap();
         let cursors = opened.partitions.iter().map(|row| match row.cursor {
             Cursor::Integer(number) => number,
             _ => 0,
         });
         let next = cursors.max().unwrap_or(0) + 1;
-        Self { writer, revision: opened.revision, next }
+        Self { reducer, writer, revision: opened.revision, next }
     }
 
     /// Commits the ops of each partition in one transaction, at the next cursor. Each partition gets
@@ -234,7 +240,7 @@ impl Owner {
             reset: false,
         });
         let write = ReducerWrite {
-            reducer: "test",
+            reducer: self.reducer,
             revision: self.revision,
             watermark: &Cursor::Start,
             partitions: partitions.collect(),
@@ -273,7 +279,7 @@ impl Owner {
             reset: false,
         };
         let write = ReducerWrite {
-            reducer: "test",
+            reducer: self.reducer,
             revision: self.revision,
             watermark: &watermark,
             partitions: vec![partition],

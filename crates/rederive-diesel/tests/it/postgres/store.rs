@@ -3,10 +3,7 @@
 use std::{sync::mpsc, thread, time::Duration};
 
 use diesel::connection::SimpleConnection;
-use rederive_core::{
-    Change, ColumnKind, CommitError, Cursor, CursorKind, Op, Opening, Ops, PartitionId,
-    PartitionWrite, ReducerWrite, RowOp, Store, Table, Value,
-};
+use rederive_core::{Change, ColumnKind, CommitError, Op, Ops, RowOp, Table, Value};
 use rederive_diesel::{PostgresDatabase, PostgresError, PostgresOps, PostgresOptions};
 
 use crate::support::{Db, Owner, PostgresScratch, rejection};
@@ -42,29 +39,6 @@ fn run(
     ops.into_vec().remove(0)
 }
 
-/// Opens the reducer and commits these ops as its first.
-fn commit(store: &impl Store, reducer: &str, ops: &[Op]) -> Result<(), CommitError> {
-    let opened = store.open(&Opening::new(reducer, 1, CursorKind::Integer)).unwrap();
-    let (partition, cursor) = (PartitionId::from("p"), Cursor::from(1));
-    let write = PartitionWrite {
-        partition: &partition,
-        ops,
-        cursor: &cursor,
-        guard: Some(&cursor),
-        halt: None,
-        skips: Vec::new(),
-        record: true,
-        reset: false,
-    };
-    store.writer().unwrap().commit(&[ReducerWrite {
-        reducer,
-        revision: opened.revision,
-        watermark: &Cursor::Start,
-        partitions: vec![write],
-        skips: Vec::new(),
-    }])
-}
-
 #[test]
 fn reducers_commit_side_by_side() {
     let scratch = PostgresScratch::new(SCHEMA);
@@ -80,11 +54,12 @@ fn reducers_commit_side_by_side() {
     let of_slow = store.clone();
     let slow = thread::spawn(move || {
         let row = account("slow", Change::Upsert(named("x")));
-        commit(&of_slow, "slow", &[row, slow])
+        Owner::of_reducer(&of_slow, "slow").apply(vec![row, slow])
     });
     waits.recv().unwrap();
     // The other has written to the same table, and is not done.
-    commit(&store, "quick", &[account("quick", Change::Upsert(named("x")))]).unwrap();
+    let row = account("quick", Change::Upsert(named("x")));
+    Owner::of_reducer(&store, "quick").apply(vec![row]).unwrap();
     assert_eq!(scratch.text("SELECT id AS line FROM accounts"), ["quick"]);
     go_on.send(()).unwrap();
     slow.join().unwrap().unwrap();

@@ -8,12 +8,12 @@ use std::{
 
 use diesel::{PgConnection, connection::SimpleConnection};
 use rederive_core::{
-    Change, Claim, ColumnKind, CommitError, Cursor, CursorKind, EffectMarks, EffectsError, Op,
-    OpenError, Opening, PartitionId, PartitionWrite, ReducerWrite, RowOp, Store, Table,
+    Change, Claim, ColumnKind, Cursor, CursorKind, EffectMarks, EffectsError, Op, OpenError,
+    Opening, ReducerWrite, RowOp, Store, Table,
 };
-use rederive_diesel::PostgresStore;
 
 use super::scratch::{Scratch, lines};
+use crate::support::Owner;
 
 static ROWS: Table =
     Table::new("rows", &[("id", ColumnKind::Text), ("n", ColumnKind::BigInt)], &[0]);
@@ -28,29 +28,6 @@ fn upsert(id: &str) -> Op {
 fn update(id: &str) -> Op {
     let change = Change::Update(vec![(1, 2.into())]);
     Op::Row(RowOp { table: &ROWS, key: [id.into()].into_iter().collect(), change })
-}
-
-/// Opens the reducer and commits these ops, in this order.
-fn commit(store: &PostgresStore, ops: &[Op]) -> Result<(), CommitError> {
-    let opened = store.open(&Opening::new("r", 1, CursorKind::Integer)).unwrap();
-    let (partition, cursor) = (PartitionId::from("p"), Cursor::from(1));
-    let write = PartitionWrite {
-        partition: &partition,
-        ops,
-        cursor: &cursor,
-        guard: None,
-        halt: None,
-        skips: Vec::new(),
-        record: true,
-        reset: false,
-    };
-    store.writer().unwrap().commit(&[ReducerWrite {
-        reducer: "r",
-        revision: opened.revision,
-        watermark: &Cursor::Start,
-        partitions: vec![write],
-        skips: Vec::new(),
-    }])
 }
 
 /// Somebody else in a transaction.
@@ -119,9 +96,9 @@ fn rows_are_locked_in_the_order_of_their_keys_whatever_the_order_of_ops() {
     scratch.execute("INSERT INTO rows VALUES ('z', 0), ('m', 0), ('a', 0)");
     for op in [upsert, update] {
         let store = scratch.db.store();
-        let ops = [op("z"), op("a")];
+        let ops = vec![op("z"), op("a")];
         let (first, second) = ("rows WHERE id = 'a'", "rows WHERE id = 'z'");
-        let done = locks_in_order(&scratch, first, second, move || commit(&store, &ops));
+        let done = locks_in_order(&scratch, first, second, move || Owner::of(&store).apply(ops));
         done.unwrap();
     }
 }
