@@ -111,9 +111,7 @@ impl PostgresStore {
             Failed::Panic(payload) => StoreError::new(panic_message(&*payload)).into(),
         })
     }
-}
 
-impl PostgresStore {
     /// Whoever has the reducer's row locked for so long is in the midst of a transaction, and perhaps
     /// frozen there: it still owns the reducer, whatever its lease says.
     fn at_work(&self, opening: &Opening<'_>) -> Option<OpenError> {
