@@ -8,12 +8,8 @@ use std::{
 use diesel::{prelude::*, sqlite::SqliteConnection};
 
 use super::{
-    read::Batch,
+    follow::Batch,
     statement::{Delta, Rows, Statement},
-};
-use crate::{
-    tables::{Account, accounts},
-    workload::AccountEvent,
 };
 
 /// How a batch is applied.
@@ -47,7 +43,7 @@ pub(crate) fn apply(
 ) -> QueryResult<()> {
     match how {
         How::Json | How::Values(_) => write(conn, table, how, &merged(batch), ADDED),
-        How::Statements => batch.iter().try_for_each(|(_, event)| statement(conn, event)),
+        How::Statements => batch.iter().try_for_each(|(_, event)| by_statement!(conn, event)),
     }
 }
 
@@ -122,17 +118,25 @@ fn values(
 const ADDED: &str = " ON CONFLICT (id) DO UPDATE
       SET balance = balance + excluded.balance, version = version + excluded.version";
 
-fn statement(conn: &mut SqliteConnection, event: &AccountEvent) -> QueryResult<()> {
-    match event {
-        AccountEvent::Opened { account } => diesel::insert_into(accounts::table)
-            .values(Account { id: account.clone(), balance: 0, version: 1 })
-            .execute(conn),
-        moved => diesel::update(accounts::table.find(moved.account()))
-            .set((
-                accounts::balance.eq(accounts::balance + moved.change()),
-                accounts::version.eq(accounts::version + 1),
-            ))
-            .execute(conn),
-    }
-    .map(drop)
+/// Applies an event by the statement that Diesel writes for it, on a connection of either kind.
+macro_rules! by_statement {
+    ($conn:expr, $event:expr) => {{
+        use $crate::{
+            tables::{Account, accounts},
+            workload::AccountEvent,
+        };
+        let applied = match $event {
+            AccountEvent::Opened { account } => diesel::insert_into(accounts::table)
+                .values(Account { id: account.clone(), balance: 0, version: 1 })
+                .execute($conn),
+            moved => diesel::update(accounts::table.find(moved.account()))
+                .set((
+                    accounts::balance.eq(accounts::balance + moved.change()),
+                    accounts::version.eq(accounts::version + 1),
+                ))
+                .execute($conn),
+        };
+        applied.map(drop)
+    }};
 }
+pub(super) use by_statement;

@@ -8,7 +8,7 @@ use tokio::sync::{mpsc, oneshot};
 use super::{
     apply::{How, apply},
     connect,
-    read::Batch,
+    follow::Batch,
     rebuild,
     statement::{Rows, Statement},
 };

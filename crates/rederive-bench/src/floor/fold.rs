@@ -5,7 +5,7 @@ use std::{collections::HashMap, path::Path};
 use super::{
     apply::{How, write},
     connect,
-    read::{self, Batch},
+    follow::{Batch, Follow},
     rebuild::store_cursor,
     statement::Delta,
 };
@@ -60,14 +60,11 @@ impl States {
 pub(crate) fn rebuild(file: &Path, table: &str, how: How, size: i64) -> Result<(), Failure> {
     let mut conn = connect(file)?;
     let mut states = States::default();
-    for batch in read::ahead(file, 0, size) {
-        let batch = batch?;
-        let Some((last, _)) = batch.last() else { break };
-        let rows = states.fold(&batch);
+    Follow { after: 0, size, ahead: true }.each(file, &mut conn, |conn, batch, last| {
+        let rows = states.fold(batch);
         conn.immediate_transaction(|conn| {
             write(conn, table, how, &rows, SET)?;
-            store_cursor(conn, table, *last)
-        })?;
-    }
-    Ok(())
+            store_cursor(conn, table, last)
+        })
+    })
 }

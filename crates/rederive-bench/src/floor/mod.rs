@@ -7,6 +7,7 @@
 pub(crate) mod apply;
 pub(crate) mod clients;
 pub(crate) mod fold;
+mod follow;
 pub(crate) mod postgres;
 mod read;
 pub(crate) mod rebuild;

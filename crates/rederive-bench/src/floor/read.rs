@@ -1,10 +1,6 @@
-//! Reads the log in batches, decoding each event straight from SQLite's memory.
+//! Reads the log, decoding each event straight from SQLite's memory.
 
-use std::{
-    path::Path,
-    sync::mpsc::{Receiver, sync_channel},
-    thread,
-};
+use std::path::Path;
 
 use diesel::{
     backend::Backend,
@@ -14,10 +10,8 @@ use diesel::{
     sqlite::{Sqlite, SqliteConnection},
 };
 
+use super::follow::{Batch, Log};
 use crate::{Failure, tables::rederive_events, workload::AccountEvent};
-
-/// Events with their ids.
-pub(crate) type Batch = Vec<(i64, AccountEvent)>;
 
 struct Json(AccountEvent);
 
@@ -35,37 +29,20 @@ impl Queryable<Text, Sqlite> for Json {
     }
 }
 
-/// Up to `limit` events after `after`.
-pub(crate) fn batch(conn: &mut SqliteConnection, after: i64, limit: i64) -> QueryResult<Batch> {
-    let rows = rederive_events::table
-        .filter(rederive_events::id.gt(after))
-        .order(rederive_events::id)
-        .limit(limit)
-        .select((rederive_events::id, rederive_events::data))
-        .load_iter::<(i64, Json), diesel::connection::DefaultLoadingMode>(conn)?;
-    rows.map(|row| row.map(|(id, Json(event))| (id, event))).collect()
-}
+impl Log for SqliteConnection {
+    type Place = Path;
 
-/// All batches after `after`, read on a thread of their own while the ones before are applied.
-pub(crate) fn ahead(file: &Path, after: i64, limit: i64) -> Receiver<Result<Batch, String>> {
-    let (batches, receiver) = sync_channel(2);
-    let file = file.to_owned();
-    thread::spawn(move || {
-        let read = || -> Result<(), Failure> {
-            let mut conn = super::connect(&file)?;
-            let mut after = after;
-            loop {
-                let batch = batch(&mut conn, after, limit)?;
-                let Some((last, _)) = batch.last() else { return Ok(()) };
-                after = *last;
-                if batches.send(Ok(batch)).is_err() {
-                    return Ok(());
-                }
-            }
-        };
-        if let Err(error) = read() {
-            let _ = batches.send(Err(error.to_string()));
-        }
-    });
-    receiver
+    fn connect(file: &Path) -> Result<Self, Failure> {
+        super::connect(file)
+    }
+
+    fn batch(&mut self, after: i64, limit: i64) -> QueryResult<Batch> {
+        let rows = rederive_events::table
+            .filter(rederive_events::id.gt(after))
+            .order(rederive_events::id)
+            .limit(limit)
+            .select((rederive_events::id, rederive_events::data))
+            .load_iter::<(i64, Json), diesel::connection::DefaultLoadingMode>(self)?;
+        rows.map(|row| row.map(|(id, Json(event))| (id, event))).collect()
+    }
 }

@@ -10,7 +10,8 @@ use diesel::{
 
 use super::{
     apply::{How, apply},
-    connect, read,
+    connect,
+    follow::Follow,
     statement::{Rows, Statement},
 };
 use crate::Failure;
@@ -25,19 +26,13 @@ pub(crate) fn rebuild(
     ahead: bool,
 ) -> Result<(), Failure> {
     let mut conn = connect(file)?;
-    let mut after = cursor(&mut conn, table)?;
-    if ahead {
-        for batch in read::ahead(file, after, size) {
-            commit(&mut conn, table, how, &batch?)?;
-        }
-        return Ok(());
-    }
-    loop {
-        let batch = read::batch(&mut conn, after, size)?;
-        let Some((last, _)) = batch.last() else { return Ok(()) };
-        after = *last;
-        commit(&mut conn, table, how, &batch)?;
-    }
+    let after = cursor(&mut conn, table)?;
+    Follow { after, size, ahead }.each(file, &mut conn, |conn, batch, last| {
+        conn.immediate_transaction(|conn| {
+            apply(conn, table, how, batch)?;
+            store_cursor(conn, table, last)
+        })
+    })
 }
 
 fn cursor(conn: &mut SqliteConnection, table: &str) -> QueryResult<i64> {
@@ -49,19 +44,6 @@ fn cursor(conn: &mut SqliteConnection, table: &str) -> QueryResult<i64> {
     let query = diesel::sql_query("SELECT cursor FROM floor_cursor WHERE name = ?");
     let stored = query.bind::<Text, _>(table).get_result::<Stored>(conn).optional()?;
     Ok(stored.map_or(0, |stored| stored.cursor))
-}
-
-fn commit(
-    conn: &mut SqliteConnection,
-    table: &str,
-    how: How,
-    batch: &read::Batch,
-) -> QueryResult<()> {
-    let Some((last, _)) = batch.last() else { return Ok(()) };
-    conn.immediate_transaction(|conn| {
-        apply(conn, table, how, batch)?;
-        store_cursor(conn, table, *last)
-    })
 }
 
 /// Stores the cursor.

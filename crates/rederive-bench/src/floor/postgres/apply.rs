@@ -5,10 +5,10 @@ use std::fmt;
 use diesel::{pg::PgConnection, prelude::*};
 
 use super::statement::{Bind, Statement};
-use crate::{
-    floor::{apply::merged, read::Batch, statement::Delta},
-    tables::{Account, accounts},
-    workload::AccountEvent,
+use crate::floor::{
+    apply::{by_statement, merged},
+    follow::Batch,
+    statement::Delta,
 };
 
 /// How a batch is applied.
@@ -64,7 +64,7 @@ pub(super) fn apply(
             }
             Ok(())
         }
-        How::Statements => batch.iter().try_for_each(|(_, event)| statement(conn, event)),
+        How::Statements => batch.iter().try_for_each(|(_, event)| by_statement!(conn, event)),
     }
 }
 
@@ -83,19 +83,4 @@ pub(super) fn write(conn: &mut PgConnection, text: &str, rows: &[Delta<'_>]) -> 
         Bind::BigInts(rows.iter().map(|row| row.version).collect()),
     ];
     Statement { text, binds: &binds }.execute(conn)
-}
-
-fn statement(conn: &mut PgConnection, event: &AccountEvent) -> QueryResult<()> {
-    match event {
-        AccountEvent::Opened { account } => diesel::insert_into(accounts::table)
-            .values(Account { id: account.clone(), balance: 0, version: 1 })
-            .execute(conn),
-        moved => diesel::update(accounts::table.find(moved.account()))
-            .set((
-                accounts::balance.eq(accounts::balance + moved.change()),
-                accounts::version.eq(accounts::version + 1),
-            ))
-            .execute(conn),
-    }
-    .map(drop)
 }

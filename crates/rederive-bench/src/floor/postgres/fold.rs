@@ -2,8 +2,11 @@
 
 use diesel::prelude::*;
 
-use super::{apply::write, connect, read, rebuild::store_cursor};
-use crate::{Failure, floor::fold::States};
+use super::{apply::write, connect, rebuild::store_cursor};
+use crate::{
+    Failure,
+    floor::{fold::States, follow::Follow},
+};
 
 /// Builds the table from nothing, in transactions of about `size` events.
 pub(crate) fn rebuild(url: &str, table: &str, size: i64) -> Result<(), Failure> {
@@ -13,15 +16,12 @@ pub(crate) fn rebuild(url: &str, table: &str, size: i64) -> Result<(), Failure> 
         ON CONFLICT (id) DO UPDATE SET balance = excluded.balance, version = excluded.version"
     );
     let mut states = States::default();
-    for batch in read::ahead(url, 0, size) {
-        let batch = batch?;
-        let Some((last, _)) = batch.last() else { break };
-        let mut rows = states.fold(&batch);
+    Follow { after: 0, size, ahead: true }.each(url, &mut conn, |conn, batch, last| {
+        let mut rows = states.fold(batch);
         rows.sort_unstable_by_key(|row| row.account);
         conn.transaction(|conn| {
             write(conn, &text, &rows)?;
-            store_cursor(conn, table, *last)
-        })?;
-    }
-    Ok(())
+            store_cursor(conn, table, last)
+        })
+    })
 }

@@ -1,9 +1,4 @@
-//! Reads the log in batches, decoding each event straight from libpq's memory.
-
-use std::{
-    sync::mpsc::{Receiver, sync_channel},
-    thread,
-};
+//! Reads the log, decoding each event straight from libpq's memory.
 
 use diesel::{
     deserialize::{self, FromSql, Queryable},
@@ -13,7 +8,10 @@ use diesel::{
 };
 
 use crate::{
-    Failure, floor::read::Batch, tables::postgres::rederive_events, workload::AccountEvent,
+    Failure,
+    floor::follow::{Batch, Log},
+    tables::postgres::rederive_events,
+    workload::AccountEvent,
 };
 
 struct Event(AccountEvent);
@@ -32,37 +30,20 @@ impl Queryable<Json, Pg> for Event {
     }
 }
 
-/// Up to `limit` events after `after`.
-pub(super) fn batch(conn: &mut PgConnection, after: i64, limit: i64) -> QueryResult<Batch> {
-    let rows = rederive_events::table
-        .filter(rederive_events::id.gt(after))
-        .order(rederive_events::id)
-        .limit(limit)
-        .select((rederive_events::id, rederive_events::data))
-        .load_iter::<(i64, Event), diesel::connection::DefaultLoadingMode>(conn)?;
-    rows.map(|row| row.map(|(id, Event(event))| (id, event))).collect()
-}
+impl Log for PgConnection {
+    type Place = str;
 
-/// All batches after `after`, read on a thread of their own while the ones before are applied.
-pub(super) fn ahead(url: &str, after: i64, limit: i64) -> Receiver<Result<Batch, String>> {
-    let (batches, receiver) = sync_channel(2);
-    let url = url.to_owned();
-    thread::spawn(move || {
-        let read = || -> Result<(), Failure> {
-            let mut conn = super::connect(&url)?;
-            let mut after = after;
-            loop {
-                let batch = batch(&mut conn, after, limit)?;
-                let Some((last, _)) = batch.last() else { return Ok(()) };
-                after = *last;
-                if batches.send(Ok(batch)).is_err() {
-                    return Ok(());
-                }
-            }
-        };
-        if let Err(error) = read() {
-            let _ = batches.send(Err(error.to_string()));
-        }
-    });
-    receiver
+    fn connect(url: &str) -> Result<Self, Failure> {
+        super::connect(url)
+    }
+
+    fn batch(&mut self, after: i64, limit: i64) -> QueryResult<Batch> {
+        let rows = rederive_events::table
+            .filter(rederive_events::id.gt(after))
+            .order(rederive_events::id)
+            .limit(limit)
+            .select((rederive_events::id, rederive_events::data))
+            .load_iter::<(i64, Event), diesel::connection::DefaultLoadingMode>(self)?;
+        rows.map(|row| row.map(|(id, Event(event))| (id, event))).collect()
+    }
 }

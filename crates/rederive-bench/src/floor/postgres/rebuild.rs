@@ -4,10 +4,10 @@ use diesel::{pg::PgConnection, prelude::*};
 
 use super::{
     apply::{How, apply},
-    connect, read,
+    connect,
     statement::{Bind, Statement},
 };
-use crate::{Failure, floor::read::Batch};
+use crate::{Failure, floor::follow::Follow};
 
 diesel::table! {
     floor_cursor (name) {
@@ -27,26 +27,12 @@ pub(crate) fn rebuild(
 ) -> Result<(), Failure> {
     let mut conn = connect(url)?;
     let stored = floor_cursor::table.find(table).select(floor_cursor::cursor);
-    let mut after: i64 = stored.first(&mut conn).optional()?.unwrap_or(0);
-    if ahead {
-        for batch in read::ahead(url, after, size) {
-            commit(&mut conn, table, how, &batch?)?;
-        }
-        return Ok(());
-    }
-    loop {
-        let batch = read::batch(&mut conn, after, size)?;
-        let Some((last, _)) = batch.last() else { return Ok(()) };
-        after = *last;
-        commit(&mut conn, table, how, &batch)?;
-    }
-}
-
-fn commit(conn: &mut PgConnection, table: &str, how: How, batch: &Batch) -> QueryResult<()> {
-    let Some((last, _)) = batch.last() else { return Ok(()) };
-    conn.transaction(|conn| {
-        apply(conn, table, how, batch)?;
-        store_cursor(conn, table, *last)
+    let after = stored.first(&mut conn).optional()?.unwrap_or(0);
+    Follow { after, size, ahead }.each(url, &mut conn, |conn, batch, last| {
+        conn.transaction(|conn| {
+            apply(conn, table, how, batch)?;
+            store_cursor(conn, table, last)
+        })
     })
 }
 
