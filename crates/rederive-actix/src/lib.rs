@@ -23,18 +23,25 @@
 //!                                                     └────────────────────────┘
 //! ```
 //!
-//! Not drawn: `Load` (dispatcher → persistence), `Loaded` (back), `StateLoaded` (dispatcher → partition
-//! dispatcher), `RepairPartition` and `SetPaused` (supervisor → dispatcher), `Ask` (dispatcher, supervisor → persistence),
-//! `Survey` (dispatcher → event log, for a status),
-//! `Seen` (persistence → dispatcher) and `Release` (back), `LeaseLost` (the leases' thread → dispatcher),
-//! `Retrying` (partition dispatcher → dispatcher), `Recover` (dispatcher → partition dispatcher),
-//! `ActorEnded` and `ActorStopped` (all → supervisor).
+//! Not drawn:
+//! - whoever waits sends dispatchers `WaitFor` without a detour, and `Arm` to the supervisor, which tells
+//!   those whose time is up (`waits.rs`);
+//! - supervisor → dispatcher: `RepairPartition`, `RebuildPartition`, `StopRebuild`, `SetPaused`;
+//! - dispatcher → event log: `Survey` (for a status), `Measure` (for a rebuild), and back `Measured`;
+//! - dispatcher → persistence: `Load`, `Release`, `Ask` (also from the supervisor), and back `Loaded`, `Seen`,
+//!   `SkipsFound`, `PauseNoted`;
+//! - the leases' thread → dispatcher: `LeaseLost`;
+//! - dispatcher → partition dispatcher: `StateLoaded`, `Recover`, `Reset`, `Resume`, and back `Retrying`;
+//! - dispatcher → courier: `WakeCourier` (also from the supervisor, through the dispatcher), `StopCourier`,
+//!   and back `CourierDone`;
+//! - all → supervisor: `ActorEnded`, `ActorStopped`.
 //!
 //! | actor | owns |
 //! |---|---|
 //! | [`Supervisor`] | the registrations, the addresses of all other actors but the partitions' |
 //! | `EventLogActor`, one per log | the queue of reads, the newest slices, the reader thread |
 //! | `Dispatcher`, one per reducer | the read position, the low watermark, the window, the partition dispatchers, the commits that wait for the next group |
+//! | `Courier`, one per reducer whose effects are delivered, on a thread of its own | the delivery queue, the deliveries under way |
 //! | `PartitionDispatcher`, one per active partition | the partition's cursor, its buffered events, those who wait for it |
 //! | `Persistence`, one per store | the groups of the next transaction, the commit thread and its connection, the leases and the thread that renews them |
 //!
