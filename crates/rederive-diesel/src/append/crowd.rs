@@ -204,4 +204,25 @@ mod tests {
         });
         assert_eq!(come.get(), 3);
     }
+
+    #[test]
+    fn where_they_do_not_come_back_at_once_reducers_go_first_beside_them_too() {
+        let (for_reducers, for_crowd) = (Duration::MAX, Duration::MAX);
+        let mut crowd = Crowd { for_reducers, for_crowd, ..Crowd::default() };
+        let furthest = Arc::new(Furthest::default());
+        crowd.wrote(2, 7);
+        let asked = Cell::new(0);
+        let reducer = Arc::clone(&furthest);
+        thread::scope(|scope| {
+            crowd.wait_beside(&furthest, &|| {
+                asked.set(asked.get() + 1);
+                // One has come back, and the other does so once the reducer has come.
+                if asked.get() == 1 + QUIET {
+                    scope.spawn(|| reducer.reach(7));
+                }
+                if asked.get() > 1 + QUIET { 3 } else { 1 }
+            });
+        });
+        assert_eq!(asked.get(), 2 + QUIET, "it was looked again once the reducer had come");
+    }
 }

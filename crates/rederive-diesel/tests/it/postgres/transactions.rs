@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use diesel::{RunQueryDsl, connection::SimpleConnection, sql_query};
+use diesel::{PgConnection, RunQueryDsl, connection::SimpleConnection, sql_query};
 use rederive_core::{ColumnKind, Cursor, CursorKind, EventLog, Opening, OwnedTable, Store, Table};
 use rederive_diesel::{PostgresError, PostgresOptions};
 
@@ -34,7 +34,7 @@ fn a_write_that_hides_an_error_is_not_said_to_be_done() {
 #[test]
 fn a_write_that_fails_or_panics_leaves_nothing_and_the_next_one_works() {
     let scratch = Scratch::with(TABLE, PostgresOptions::default().connections(1));
-    let insert = |conn: &mut diesel::PgConnection| conn.batch_execute("INSERT INTO t VALUES (1)");
+    let insert = |conn: &mut PgConnection| conn.batch_execute("INSERT INTO t VALUES (1)");
     let failed = scratch.db.write(|conn| {
         insert(conn)?;
         insert(conn)
@@ -65,7 +65,7 @@ fn a_write_that_fails_or_panics_leaves_nothing_and_the_next_one_works() {
 #[test]
 fn a_reader_sees_one_state_and_cannot_write() {
     let scratch = Scratch::new(TABLE);
-    let count = |conn: &mut diesel::PgConnection| {
+    let count = |conn: &mut PgConnection| {
         diesel::dsl::sql::<diesel::sql_types::BigInt>("SELECT count(*) FROM t")
             .get_result::<i64>(conn)
     };
@@ -99,6 +99,44 @@ fn a_transaction_that_lies_idle_is_ended_by_the_server() {
     assert!(matches!(ended, Err(PostgresError::Unavailable { .. })), "{ended:?}");
     scratch.execute("INSERT INTO t VALUES (2)");
     assert_eq!(rows(&scratch), ["2"]);
+}
+
+/// As when the server was started again, or somebody between has cut them.
+#[test]
+fn connections_of_the_pool_that_were_lost_while_idle_are_not_noticed_by_anybody() {
+    let scratch = Scratch::with(TABLE, PostgresOptions::default().connections(3));
+    let log = scratch.db.event_log::<u64>();
+    let mut other = scratch.connection();
+    let mut lose_all = || {
+        let one =
+            |conn: &mut PgConnection| lines(conn, "SELECT pg_backend_pid() AS line").remove(0);
+        // Three at once are all that the pool has.
+        let all = scratch.db.read(|first| {
+            let rest = scratch.db.read(|second| {
+                let third = scratch.db.read(|third| Ok(one(third)));
+                Ok([one(second), third.unwrap()])
+            });
+            Ok([one(first), rest.unwrap().join(", ")].join(", "))
+        });
+        let these = format!("FROM pg_stat_activity WHERE pid IN ({})", all.unwrap());
+        assert_eq!(
+            lines(&mut other, &format!("SELECT pg_terminate_backend(pid) AS line {these}")).len(),
+            3
+        );
+        let begun = Instant::now();
+        while !lines(&mut other, &format!("SELECT pid AS line {these}")).is_empty() {
+            assert!(begun.elapsed() < Duration::from_secs(30), "they do not end");
+            thread::yield_now();
+        }
+    };
+    lose_all();
+    scratch.db.write(|conn| conn.batch_execute("INSERT INTO t VALUES (1)")).unwrap();
+    lose_all();
+    let count = |conn: &mut PgConnection| Ok(lines(conn, "SELECT a AS line FROM t"));
+    assert_eq!(scratch.db.read(count).unwrap(), ["1"]);
+    lose_all();
+    // By a single query, without a transaction.
+    assert_eq!(log.head().unwrap(), Cursor::Start);
 }
 
 /// A large table takes its time.
