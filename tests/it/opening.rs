@@ -1,13 +1,13 @@
 //! A reducer is opened, and the answer is lost: it is known again for one's own.
 
-use rederive::{Await, Handle, OnOwned, Store as _, chaos::Victim};
+use rederive::{Await, Handle, Notice, OnOwned, Store as _, chaos::Victim};
 use rederive_testkit::FaultyStore;
 
 use crate::{
     fixture::{
         PATIENCE, World,
         bank::{Accounts, Event, Recorded},
-        notices::{fenced, restarted, standing_by, taken_over},
+        notices::{fenced, restarted, standing_by, stored, taken_over},
         on_every_store,
     },
     killing::kill,
@@ -24,6 +24,12 @@ on_every_store!(
 
 async fn done(handle: &Handle, events: &[Recorded]) {
     handle.wait(Await::events("accounts", events)).await.expect("done");
+}
+
+/// Whoever has the lease of the reducer.
+fn owner(world: &World) -> Option<String> {
+    let stored = world.store.inner().stored("accounts").expect("readable").expect("opened");
+    stored.lease.map(|lease| lease.owner)
 }
 
 async fn an_opening_whose_answers_are_lost_is_known_for_our_own(world: World) {
@@ -83,10 +89,15 @@ async fn taken_while_in_doubt(world: &World) -> ((World, Handle), (World, Handle
     let first = alice.start().await;
     world.store_faults().fail_open(usize::from(u16::MAX));
     kill(&first, Victim::Dispatcher);
-    alice.probe.notified(restarted("dispatcher"), PATIENCE).await;
+    // She has tried it before he comes.
+    let delayed = |notice: &Notice| matches!(notice, Notice::CommitDelayed { .. });
+    alice.probe.notified(delayed, PATIENCE).await;
     world.expire();
     let second = bob.start().await;
-    done(&second, &world.append([Event::opened("a")])).await;
+    let opened = world.append([Event::opened("a")]);
+    done(&second, &opened).await;
+    // Nothing is to be committed any more, which would renew his lease.
+    bob.probe.notified(stored(opened[0].cursor.clone()), PATIENCE).await;
     ((alice, first), (bob, second))
 }
 
@@ -113,6 +124,7 @@ async fn an_opening_in_doubt_leaves_a_valid_lease_alone(world: World) {
     carol.store_faults().fail_open(1);
     let builder = carol.builder().register(Accounts::new(), carol.store.clone());
     builder.start().await.map(drop).expect_err("it is away");
+    assert_eq!(owner(&world).as_deref(), Some("bob"));
     done(&second, &world.append([Event::deposited("a", 2)])).await;
     assert_eq!((alice.probe.count(fenced), bob.probe.count(fenced)), (1, 0));
     world.check();
@@ -126,8 +138,7 @@ async fn a_start_that_fails_as_its_answer_was_lost_leaves_the_reducer_free(world
     let builder = alice.builder().register(Accounts::new(), alice.store.clone());
     let error = builder.start().await.err().expect("it is told").to_string();
     assert!(error.contains("the answer is lost"), "{error}");
-    let stored = world.store.inner().stored("accounts").expect("readable").expect("opened");
-    assert_eq!(stored.lease, None);
+    assert_eq!(owner(&world), None);
     // Nobody is waited for.
     let bob = world.process("bob").with(|config| config.on_owned = OnOwned::Refuse);
     let handle = bob.start().await;
@@ -140,7 +151,6 @@ async fn a_start_that_fails_as_its_answer_was_lost_leaves_the_reducer_free(world
     let builder = carol.builder().register(Accounts::new(), carol.store.clone());
     let refused = builder.start().await.err().expect("it is owned").to_string();
     assert!(refused.contains("bob"), "{refused}");
-    assert!(matches!(world.store.inner().stored("accounts"), Ok(Some(stored))
-        if stored.lease.as_ref().is_some_and(|lease| lease.owner == "bob")));
+    assert_eq!(owner(&world).as_deref(), Some("bob"));
     handle.stop().await;
 }
