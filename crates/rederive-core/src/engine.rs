@@ -10,9 +10,10 @@ use std::{
 };
 
 use crate::{
-    Cursor, EventTypes, Failure, Key, OnFailure, OnUndecodable, OwnedTable, PartitionId,
-    Partitions, Recorded, Reducer, Reduction, Table, Undecodable, Value, error::panic_message,
-    reduce::reduce_named,
+    Cursor, EventTypes, Failure, Key, OnFailure, OnUndecodable, Op, Ops, OwnedTable, PartitionId,
+    Partitions, Recorded, Reducer, Reduction, Table, Undecodable, Value,
+    error::panic_message,
+    reduce::{reduce_event, reduce_named},
 };
 
 /// The user's code of one reducer, of whichever kind.
@@ -57,14 +58,16 @@ pub trait Engine: Send + Sync + 'static {
         fresh: bool,
     ) -> Box<dyn PartitionEngine<Self::Event>>;
 
-    /// As [`PartitionEngine::reduce`], without one, for a reducer that keeps nothing of a partition
-    /// from one event to the next. `None` if it [does](Self::is_stateful).
+    /// Adds what one event leads to to `ops`, without a [`PartitionEngine`], for a reducer that keeps
+    /// nothing of a partition from one event to the next. `false`, and nothing is added, when the
+    /// event fails, and if the reducer [keeps something](Self::is_stateful).
     fn reduce_alone(
         &self,
         _partition: &PartitionId,
-        _events: &[&Recorded<Self::Event>],
-    ) -> Option<Reduction> {
-        None
+        _event: &Recorded<Self::Event>,
+        _ops: &mut Vec<Op>,
+    ) -> bool {
+        false
     }
 }
 
@@ -166,8 +169,17 @@ impl<E: Send + Sync + 'static> Engine for Stateless<E> {
         Box::new(Self { reducer: Arc::clone(&self.reducer), name: Arc::clone(&self.name) })
     }
 
-    fn reduce_alone(&self, partition: &PartitionId, events: &[&Recorded<E>]) -> Option<Reduction> {
-        Some(reduce_named(&self.name, &*self.reducer, partition, events.iter().copied()))
+    fn reduce_alone(
+        &self,
+        partition: &PartitionId,
+        event: &Recorded<E>,
+        ops: &mut Vec<Op>,
+    ) -> bool {
+        let mut into = Ops::of_reducer(Arc::clone(&self.name), partition.clone());
+        into.go_on(std::mem::take(ops));
+        let reduced = reduce_event(&*self.reducer, event, &mut into);
+        *ops = into.into_vec();
+        reduced.is_ok()
     }
 }
 

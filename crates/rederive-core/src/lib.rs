@@ -72,9 +72,11 @@ pub use owned::OwnedTable;
 pub use partition::{PartitionId, Partitions};
 pub use partition_state::{Backoff, Delivery, Next, PartitionState, Settles};
 pub use policy::OnFailure;
-pub use reduce::{Reduction, Step, Steps, reduce};
+pub use reduce::{Reduction, Several, Step, Steps, reduce};
 pub use reducer::Reducer;
 pub use settlement::{Progress, Rejection, Settled, Settlement};
+/// The text in a [`Value`].
+pub use smol_str::SmolStr;
 pub use store::{
     CommitError, OpenError, Opened, Opening, Outbox, PartitionRecord, PartitionWrite, ReducerWrite,
     Revision, Store, StoreError, StoreIdentity, StoredReducer, Writer,

@@ -180,6 +180,11 @@ impl Ops {
         &self.list
     }
 
+    /// Behind these ops.
+    pub(crate) fn go_on(&mut self, ops: Vec<Op>) {
+        self.list = ops;
+    }
+
     /// Makes room for so many more ops.
     pub(crate) fn reserve(&mut self, ops: usize) {
         self.list.reserve(ops);

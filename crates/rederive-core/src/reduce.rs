@@ -25,19 +25,19 @@ pub struct Reduction {
 /// The steps of a reduction or commit.
 pub type Steps = SmallVec<[Step; 1]>;
 
-/// The boundary after one event within a list of ops, or after several that were folded into one
-/// change: they are committed together or not at all.
+/// The boundary after one event within a list of ops, or after several that are committed together or
+/// not at all, such as those that were folded into one change.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Step {
-    /// The event, or the last of those that were folded.
+    /// The event, or the last of several.
     pub cursor: Cursor,
-    /// Set if several events were folded into one change.
+    /// Set if it is about several events.
     pub several: Option<Box<Several>>,
     /// Its ops end before this index and begin where those of the step before end.
     pub ops_end: usize,
 }
 
-/// Events that were folded into one change.
+/// Events that are committed together or not at all.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Several {
     /// The first of them.
@@ -88,24 +88,34 @@ pub(crate) fn reduce_named<'e, E: Send + Sync + 'static>(
     let events = events.into_iter();
     ops.reserve(events.size_hint().0.min(1024));
     for event in events {
-        ops.begin(&event.cursor);
-        let before = ops.as_slice().len();
-        // The ops are all that a panic can leave half done, and they are cut back.
-        let result = catch_unwind(AssertUnwindSafe(|| reducer.reduce(event, &mut ops)));
-        let (kind, message) = match result {
-            Ok(Ok(())) => {
-                let ops_end = ops.as_slice().len();
-                steps.push(Step::of(&event.cursor, ops_end));
-                continue;
+        match reduce_event(reducer, event, &mut ops) {
+            Ok(()) => steps.push(Step::of(&event.cursor, ops.as_slice().len())),
+            Err(failed) => {
+                failure = Some(failed);
+                break;
             }
-            Ok(Err(error)) => (FailureKind::Reduce, error.to_string()),
-            Err(payload) => (FailureKind::Panic, panic_message(&*payload)),
-        };
-        ops.truncate(before);
-        failure = Some(Failure { cursor: event.cursor.clone(), kind, message });
-        break;
+        }
     }
     Reduction { ops: ops.into_vec(), steps, failure }
+}
+
+/// Reduces one event. When it fails, there are as many ops as before.
+pub(crate) fn reduce_event<E: Send + Sync + 'static>(
+    reducer: &dyn Reducer<Event = E>,
+    event: &Recorded<E>,
+    ops: &mut Ops,
+) -> Result<(), Failure> {
+    ops.begin(&event.cursor);
+    let before = ops.as_slice().len();
+    // The ops are all that a panic can leave half done, and they are cut back.
+    let result = catch_unwind(AssertUnwindSafe(|| reducer.reduce(event, ops)));
+    let (kind, message) = match result {
+        Ok(Ok(())) => return Ok(()),
+        Ok(Err(error)) => (FailureKind::Reduce, error.to_string()),
+        Err(payload) => (FailureKind::Panic, panic_message(&*payload)),
+    };
+    ops.truncate(before);
+    Err(Failure { cursor: event.cursor.clone(), kind, message })
 }
 
 #[cfg(test)]

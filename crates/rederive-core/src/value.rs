@@ -2,6 +2,8 @@
 
 use std::{cmp::Ordering, fmt, hash::Hash, hash::Hasher};
 
+use smol_str::SmolStr;
+
 use crate::{ColumnKind, canonical};
 
 /// One value of a column, as ops carry it.
@@ -18,10 +20,10 @@ pub enum Value {
     Integer(i64),
     /// A floating-point number.
     Float(f64),
-    /// Text.
-    Text(String),
+    /// Text. Up to 23 bytes are held in place.
+    Text(SmolStr),
     /// Bytes.
-    Bytes(Vec<u8>),
+    Bytes(Box<[u8]>),
 }
 
 impl Value {
@@ -134,12 +136,12 @@ macro_rules! value_from {
 }
 value_from!(
     bool => Bool, i16 => Integer, i32 => Integer, i64 => Integer, u16 => Integer, u32 => Integer,
-    f32 => Float, f64 => Float, &str => Text, String => Text, &[u8] => Bytes, Vec<u8> => Bytes,
+    f32 => Float, f64 => Float, &str => Text, String => Text, SmolStr => Text, &[u8] => Bytes, Vec<u8> => Bytes,
 );
 
 impl From<&String> for Value {
     fn from(value: &String) -> Self {
-        Value::Text(value.clone())
+        Value::Text(value.into())
     }
 }
 

@@ -2,8 +2,11 @@
 
 use std::{collections::HashMap, str, sync::Arc};
 
-use diesel::deserialize::{self, Queryable};
-use diesel::sql_types::Text;
+use diesel::{
+    QueryResult,
+    deserialize::{self, Queryable},
+    sql_types::Text,
+};
 use rederive_core::{
     Cursor, CursorKind, LogError, Recorded, Slice, Timestamp, Undecodable, log_cursor::other_kind,
 };
@@ -34,30 +37,10 @@ pub(crate) enum Selection<'s> {
 }
 
 /// What a query has read.
-pub(crate) struct Read<E>(Vec<Row<E>>);
-
-/// One event.
-pub(crate) enum Row<E> {
-    Decoded(i64, i64, E),
-    Undecodable(i64, Undecodable),
-}
-
-impl<E> Row<E> {
-    pub(crate) fn id(&self) -> i64 {
-        match self {
-            Row::Decoded(id, ..) | Row::Undecodable(id, _) => *id,
-        }
-    }
-
-    fn into_result(self) -> Result<Recorded<E>, Undecodable> {
-        match self {
-            Row::Decoded(id, time, data) => {
-                let (cursor, time) = (cursor_of(id), Timestamp::from_micros(time));
-                Ok(Recorded { cursor, time, data })
-            }
-            Row::Undecodable(_, undecodable) => Err(undecodable),
-        }
-    }
+pub(crate) struct Read<E> {
+    events: Vec<Recorded<E>>,
+    undecodable: Vec<Undecodable>,
+    last: Option<i64>,
 }
 
 /// A row whose event was decoded straight from the database's memory: its id, its time, the name of
@@ -75,36 +58,36 @@ pub(crate) struct StoredRow {
 }
 
 impl<E: Serialize + DeserializeOwned + 'static> Read<E> {
-    /// Of rows that are decoded already. [`broken`](Self::broken) tells of which of them more should
-    /// be known.
+    /// Of rows that are decoded already. [`broken`](Self::broken) tells of which of them more should be
+    /// known.
     pub(crate) fn of_decoded(
         codec: &Codec<E>,
-        rows: impl IntoIterator<Item = DecodedRow<E>>,
-    ) -> Self {
-        let rows = rows.into_iter().map(|(id, time, name, Decoded(data))| {
+        rows: impl IntoIterator<Item = QueryResult<DecodedRow<E>>>,
+    ) -> QueryResult<Self> {
+        let mut read = Self::new();
+        for row in rows {
+            let (id, time, name, Decoded(data)) = row?;
             let data = data.and_then(|data| {
                 let name = name.as_ref().map(Name::as_str);
                 codec.agrees(name, &data)?;
                 Ok(data)
             });
-            match data {
-                Ok(data) => Row::Decoded(id, time, data),
-                Err(message) => {
-                    let mut undecodable = Undecodable::new(cursor_of(id), message);
-                    undecodable.time = Some(Timestamp::from_micros(time));
-                    undecodable.event_type = name.map(|name| name.as_str().into());
-                    Row::Undecodable(id, undecodable)
-                }
-            }
-        });
-        Self(rows.collect())
+            let data = data.map_err(|message| {
+                let mut undecodable = Undecodable::new(cursor_of(id), message);
+                undecodable.time = Some(Timestamp::from_micros(time));
+                undecodable.event_type = name.map(|name| name.as_str().into());
+                undecodable
+            });
+            read.push(id, time, data);
+        }
+        Ok(read)
     }
 
     /// Of rows in which the types of events have a history: what is stored beside the event decides
     /// how it is decoded.
     pub(crate) fn of_stored(codec: &Codec<E>, rows: impl IntoIterator<Item = StoredRow>) -> Self {
-        let rows = rows.into_iter().map(|row| {
-            let StoredRow { id, time, data, event_type, version, stream } = row;
+        let mut read = Self::new();
+        for StoredRow { id, time, data, event_type, version, stream } in rows {
             let version = u32::try_from(version).unwrap_or(u32::MAX);
             let stored = StoredEvent {
                 cursor: cursor_of(id),
@@ -118,60 +101,61 @@ impl<E: Serialize + DeserializeOwned + 'static> Read<E> {
                 codec.agrees(name, &event)?;
                 Ok(event)
             });
-            match decoded {
-                Ok(data) => Row::Decoded(id, time, data),
-                Err(message) => {
-                    let mut undecodable = Undecodable::new(cursor_of(id), message);
-                    undecodable.time = Some(stored.time);
-                    undecodable.event_type =
-                        stored.event_type.map(|name| Arc::from(codec.name_today(name, version)));
-                    undecodable.stream = stream.map(Arc::from);
-                    undecodable.raw = Some(data.into());
-                    Row::Undecodable(id, undecodable)
-                }
-            }
-        });
-        Self(rows.collect())
+            let decoded = decoded.map_err(|message| {
+                let mut undecodable = Undecodable::new(cursor_of(id), message);
+                undecodable.time = Some(stored.time);
+                undecodable.event_type =
+                    stored.event_type.map(|name| Arc::from(codec.name_today(name, version)));
+                undecodable.stream = stream.as_deref().map(Arc::from);
+                undecodable.raw = Some(data.into());
+                undecodable
+            });
+            read.push(id, time, decoded);
+        }
+        read
     }
 }
 
 impl<E> Read<E> {
-    pub(crate) fn len(&self) -> usize {
-        self.0.len()
+    fn new() -> Self {
+        Self { events: Vec::new(), undecodable: Vec::new(), last: None }
     }
 
-    pub(crate) fn last(&self) -> Option<&Row<E>> {
-        self.0.last()
+    fn push(&mut self, id: i64, time: i64, data: Result<E, Undecodable>) {
+        self.last = Some(id);
+        match data {
+            Ok(data) => {
+                let (cursor, time) = (cursor_of(id), Timestamp::from_micros(time));
+                self.events.push(Recorded { cursor, time, data });
+            }
+            Err(undecodable) => self.undecodable.push(undecodable),
+        }
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.events.len() + self.undecodable.len()
+    }
+
+    /// The id of the last event.
+    pub(crate) fn last(&self) -> Option<i64> {
+        self.last
     }
 
     /// The events that cannot be decoded, by their ids.
     pub(crate) fn broken(&mut self) -> HashMap<i64, &mut Undecodable> {
-        let broken = self.0.iter_mut().filter_map(|row| match row {
-            Row::Decoded(..) => None,
-            Row::Undecodable(id, undecodable) => Some((*id, undecodable)),
-        });
-        broken.collect()
+        let id = |undecodable: &Undecodable| id_of(&undecodable.cursor).unwrap_or(i64::MAX);
+        self.undecodable.iter_mut().map(|undecodable| (id(undecodable), undecodable)).collect()
     }
 
     pub(crate) fn into_slice(self, end: Cursor, at_head: bool) -> Slice<E> {
-        let mut slice = Slice::new(Vec::with_capacity(self.0.len()), end, at_head);
-        for event in self {
-            match event {
-                Ok(event) => slice.events.push(event),
-                Err(undecodable) => slice.undecodable.push(undecodable),
-            }
-        }
+        let mut slice = Slice::new(self.events, end, at_head);
+        slice.undecodable = self.undecodable;
         slice
     }
-}
 
-impl<E> IntoIterator for Read<E> {
-    type Item = Result<Recorded<E>, Undecodable>;
-    type IntoIter =
-        std::iter::Map<std::vec::IntoIter<Row<E>>, fn(Row<E>) -> Result<Recorded<E>, Undecodable>>;
-
-    fn into_iter(self) -> Self::IntoIter {
-        self.0.into_iter().map(Row::into_result)
+    /// The events, if all of them can be decoded; else the first one that cannot.
+    pub(crate) fn into_events(self) -> Result<Vec<Recorded<E>>, Undecodable> {
+        self.undecodable.into_iter().next().map_or(Ok(self.events), Err)
     }
 }
 

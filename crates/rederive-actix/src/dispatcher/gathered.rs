@@ -103,7 +103,8 @@ impl<E: Send + Sync + 'static> Gathered<E> {
         limit: usize,
     ) {
         if self.waiting.back().is_none_or(|last| last.events() >= limit) {
-            self.waiting.push_back(Gathering::default());
+            let next = self.all().last().map_or_else(Gathering::default, Gathering::like);
+            self.waiting.push_back(next);
         }
         if let Some(last) = self.waiting.back_mut() {
             last.push(partition, number, slice, index);

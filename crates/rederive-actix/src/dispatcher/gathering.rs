@@ -3,43 +3,66 @@
 //! A partition whose reducer keeps nothing from one event to the next needs no state machine to reduce
 //! events that meet with no trouble: where the reducer stands, it stands. So in bulk its events are only
 //! gathered here. Those of a partition that does meet with trouble are taken out again.
+//!
+//! Events are reduced in the order of the log, as they lie in memory, and not partition by partition:
+//! looking for the events of one partition among very many costs more than reducing them.
 
 use std::{collections::hash_map::Entry as Place, sync::Arc};
 
 use foldhash::{HashMap, HashMapExt};
 use rederive_core::{
-    Cursor, Engine, Entry, PartitionCommit, PartitionId, Recorded, Reduction, Repair, Settles,
-    Slice,
+    Cursor, Engine, Entry, Op, PartitionCommit, PartitionId, Repair, Settles, Several, Slice, Step,
+    Steps,
 };
 use smallvec::SmallVec;
 
 /// Events by their partitions, in the order in which the partitions were met.
 pub(super) struct Gathering<E> {
-    slices: Vec<(u64, Arc<Slice<E>>)>,
+    slices: Vec<Piece<E>>,
     places: HashMap<PartitionId, usize>,
     parts: Vec<Part>,
-    events: usize,
-    /// How many of the parts are reduced.
+    /// In the order of the log.
+    events: Vec<Event>,
+    /// How many of them are looked at.
     reduced: usize,
-    commits: Vec<PartitionCommit>,
-    trouble: Vec<PartitionId>,
+    /// How many were taken out.
+    out: usize,
+    trouble: Vec<usize>,
+    /// How many ops there are of how many events: there will be about as many of the others.
+    ops: (usize, usize),
+}
+
+/// What is in here of a slice.
+struct Piece<E> {
+    number: u64,
+    slice: Arc<Slice<E>>,
+    events: usize,
 }
 
 /// The events of one partition.
 struct Part {
     partition: PartitionId,
-    /// Which of the slices, and the index in it. None any more, if they were taken out.
-    events: SmallVec<[(u32, u32); 2]>,
+    /// The first and the last of its events, which are linked.
+    first: u32,
+    last: u32,
+    /// None any more, if they were taken out.
+    events: usize,
+    /// What those that are reduced lead to, and the first and the last of these.
+    ops: Vec<Op>,
+    cursors: (Cursor, Cursor),
     /// Whether there is a commit of them.
     commits: bool,
+    /// One of them is to be done with more care, and so is all of the partition.
+    troubled: bool,
 }
 
-/// What the events of a partition were reduced to.
-enum Reduced {
-    Nothing,
-    Commit(PartitionCommit),
-    /// It is to be done with more care.
-    Trouble,
+struct Event {
+    part: u32,
+    /// The next one of its partition, or itself.
+    next: u32,
+    /// Which of the slices, and the index in it.
+    slice: u32,
+    index: u32,
 }
 
 /// Events of a partition in one slice: its number, and their indices.
@@ -51,15 +74,26 @@ impl<E> Default for Gathering<E> {
             slices: Vec::new(),
             places: HashMap::new(),
             parts: Vec::new(),
-            events: 0,
+            events: Vec::new(),
             reduced: 0,
-            commits: Vec::new(),
+            out: 0,
             trouble: Vec::new(),
+            ops: (0, 0),
         }
     }
 }
 
 impl<E: Send + Sync + 'static> Gathering<E> {
+    /// An empty one that is likely to have as many partitions as this one.
+    pub(super) fn like(other: &Self) -> Self {
+        Self {
+            places: HashMap::with_capacity(other.parts.len()),
+            parts: Vec::with_capacity(other.parts.len()),
+            events: Vec::with_capacity(other.events.len()),
+            ..Self::default()
+        }
+    }
+
     /// Adds an event, behind those that were added before.
     pub(super) fn push(
         &mut self,
@@ -68,24 +102,43 @@ impl<E: Send + Sync + 'static> Gathering<E> {
         slice: &Arc<Slice<E>>,
         index: u32,
     ) {
-        if self.slices.last().is_none_or(|(last, _)| *last != number) {
-            self.slices.push((number, Arc::clone(slice)));
+        match self.slices.last_mut() {
+            Some(last) if last.number == number => last.events += 1,
+            _ => self.slices.push(Piece { number, slice: Arc::clone(slice), events: 1 }),
         }
-        let event = (u32::try_from(self.slices.len() - 1).unwrap_or(u32::MAX), index);
-        self.events += 1;
-        match self.places.entry(partition) {
-            Place::Occupied(place) => self.parts[*place.get()].events.push(event),
-            Place::Vacant(place) => {
-                let (partition, events) = (place.key().clone(), SmallVec::from_iter([event]));
-                place.insert(self.parts.len());
-                self.parts.push(Part { partition, events, commits: false });
+        let place = u32_of(self.events.len());
+        let part = match self.places.entry(partition) {
+            Place::Occupied(part) => {
+                let index = *part.get();
+                let part = &mut self.parts[index];
+                self.events[part.last as usize].next = place;
+                part.last = place;
+                part.events += 1;
+                index
             }
-        }
+            Place::Vacant(vacant) => {
+                let partition = vacant.key().clone();
+                let index = *vacant.insert(self.parts.len());
+                self.parts.push(Part {
+                    partition,
+                    first: place,
+                    last: place,
+                    events: 1,
+                    ops: Vec::new(),
+                    cursors: (Cursor::Start, Cursor::Start),
+                    commits: false,
+                    troubled: false,
+                });
+                index
+            }
+        };
+        let slice = u32_of(self.slices.len() - 1);
+        self.events.push(Event { part: u32_of(part), next: place, slice, index });
     }
 
     /// How many events there are.
     pub(super) fn events(&self) -> usize {
-        self.events
+        self.events.len() - self.out
     }
 
     /// How many partitions there are.
@@ -96,99 +149,110 @@ impl<E: Send + Sync + 'static> Gathering<E> {
     /// Whether there is an event of the partition, at or before the cursor if one is given.
     pub(super) fn holds(&self, partition: &PartitionId, upto: Option<&Cursor>) -> bool {
         let Some(place) = self.places.get(partition) else { return false };
-        let first = self.entries(*place).next();
+        let first = self.entry(self.parts[*place].first);
         upto.is_none_or(|upto| first.is_some_and(|first| first.cursor() <= upto))
     }
 
-    fn entries(&self, part: usize) -> impl Iterator<Item = Entry<'_, E>> {
-        let entry = |(slice, index): &(u32, u32)| {
-            self.slices[*slice as usize].1.entry(usize::try_from(*index).ok()?)
-        };
-        self.parts[part].events.iter().filter_map(entry)
+    fn entry(&self, event: u32) -> Option<Entry<'_, E>> {
+        let Event { slice, index, .. } = self.events.get(event as usize)?;
+        self.slices[*slice as usize].slice.entry(*index as usize)
     }
 
-    /// Reduces some of the partitions, of `turn` events or a little more. True when all are reduced.
+    /// Reduces up to `turn` events more. True when all are reduced.
     pub(super) fn reduce(
         &mut self,
         engine: &dyn Engine<Event = E>,
         batch: usize,
         turn: usize,
     ) -> bool {
-        let mut done = 0;
-        while done < turn && self.reduced < self.parts.len() {
-            done += self.parts[self.reduced].events.len().max(1);
-            match self.reduce_part(engine, batch, self.reduced) {
-                Reduced::Nothing => {}
-                Reduced::Trouble => {
-                    self.trouble.push(self.parts[self.reduced].partition.clone());
-                }
-                Reduced::Commit(commit) => {
-                    self.commits.push(commit);
-                    self.parts[self.reduced].commits = true;
-                }
+        let end = self.events.len().min(self.reduced + turn);
+        for event in &self.events[self.reduced..end] {
+            let part = &mut self.parts[event.part as usize];
+            if part.events == 0 || part.troubled {
+                continue;
             }
-            self.reduced += 1;
+            if part.ops.capacity() == 0 {
+                part.ops.reserve_exact(expected(self.ops, part.events.min(batch)));
+            }
+            let before = part.ops.len();
+            let entry = self.slices[event.slice as usize].slice.entry(event.index as usize);
+            let done = match entry {
+                Some(Entry::Event(_, event)) if part.events <= batch => {
+                    if part.cursors.0 == Cursor::Start {
+                        part.cursors.0 = event.cursor.clone();
+                    }
+                    part.cursors.1 = event.cursor.clone();
+                    engine.reduce_alone(&part.partition, event, &mut part.ops)
+                }
+                _ => false,
+            };
+            if done {
+                part.commits = !part.ops.is_empty();
+                self.ops.0 += part.ops.len() - before;
+                self.ops.1 += 1;
+            } else {
+                (part.troubled, part.commits) = (true, false);
+                part.ops = Vec::new();
+                self.trouble.push(event.part as usize);
+            }
         }
-        self.reduced == self.parts.len()
-    }
-
-    fn reduce_part(&self, engine: &dyn Engine<Event = E>, batch: usize, part: usize) -> Reduced {
-        let Part { partition, events, .. } = &self.parts[part];
-        if events.is_empty() {
-            return Reduced::Nothing;
-        }
-        let mut decoded: SmallVec<[&Recorded<E>; 8]> = SmallVec::new();
-        decoded.extend(self.entries(part).map_while(|entry| match entry {
-            Entry::Event(_, event) => Some(event),
-            Entry::Undecodable(..) => None,
-        }));
-        let simple = decoded.len() == events.len() && events.len() <= batch;
-        let reduction = simple.then(|| engine.reduce_alone(partition, &decoded)).flatten();
-        let Some(Reduction { ops, steps, failure: None }) = reduction else {
-            return Reduced::Trouble;
-        };
-        match steps.last() {
-            Some(last) if !ops.is_empty() => Reduced::Commit(PartitionCommit {
-                partition: partition.clone(),
-                cursor: last.cursor.clone(),
-                ops,
-                steps,
-                halt: None,
-                skip: None,
-                repair: Repair::None,
-            }),
-            _ => Reduced::Nothing,
-        }
+        self.reduced = end;
+        end == self.events.len()
     }
 
     /// The partitions that met with trouble: their events are to be taken out.
     pub(super) fn take_trouble(&mut self) -> Vec<PartitionId> {
-        std::mem::take(&mut self.trouble)
+        let trouble = std::mem::take(&mut self.trouble);
+        // Whoever has taken the events out has taken the trouble along.
+        let left = trouble.into_iter().map(|part| &self.parts[part]).filter(|part| part.events > 0);
+        left.map(|part| part.partition.clone()).collect()
     }
 
-    /// The commits of all that is reduced.
+    /// The commits of all that is reduced. Those of one partition are one step: if the store rejects it,
+    /// the partition goes on by itself, event by event.
     pub(super) fn take_commits(&mut self) -> Vec<PartitionCommit> {
-        std::mem::take(&mut self.commits)
+        let mut commits = Vec::with_capacity(self.parts.len());
+        for part in self.parts.iter_mut().filter(|part| part.commits) {
+            let (first, last) = part.cursors.clone();
+            let several = Several { first, events: part.events };
+            let step = Step {
+                cursor: last.clone(),
+                several: (part.events > 1).then(|| Box::new(several)),
+                ops_end: part.ops.len(),
+            };
+            commits.push(PartitionCommit {
+                partition: part.partition.clone(),
+                ops: std::mem::take(&mut part.ops),
+                steps: Steps::from_iter([step]),
+                cursor: last,
+                halt: None,
+                skip: None,
+                repair: Repair::None,
+            });
+        }
+        commits
     }
 
     /// Takes the partition's events out, with what they were reduced to.
     pub(super) fn take_out(&mut self, partition: &PartitionId) -> Vec<InSlice<E>> {
-        let Some(place) = self.places.remove(partition) else { return Vec::new() };
-        // Whoever takes them out takes the trouble along.
-        self.trouble.retain(|troubled| troubled != partition);
-        let part = &mut self.parts[place];
-        let events = std::mem::take(&mut part.events);
-        if std::mem::take(&mut part.commits) {
-            self.commits.retain(|commit| commit.partition != *partition);
-        }
-        self.events -= events.len();
+        let Some(part) = self.places.remove(partition) else { return Vec::new() };
+        let part = &mut self.parts[part];
+        let (mut next, events) = (part.first, std::mem::take(&mut part.events));
+        (part.ops, part.commits) = (Vec::new(), false);
+        self.out += events;
         let mut by_slice: Vec<InSlice<E>> = Vec::new();
-        for (slice, index) in events {
-            let (number, slice) = &self.slices[slice as usize];
+        for _ in 0..events {
+            let Event { slice, index, next: after, .. } = &self.events[next as usize];
+            let slice = &mut self.slices[*slice as usize];
+            slice.events -= 1;
             match by_slice.last_mut() {
-                Some((of, _, events)) if of == number => events.push(index),
-                _ => by_slice.push((*number, Arc::clone(slice), SmallVec::from_iter([index]))),
+                Some((of, _, events)) if *of == slice.number => events.push(*index),
+                _ => {
+                    let events = SmallVec::from_iter([*index]);
+                    by_slice.push((slice.number, Arc::clone(&slice.slice), events));
+                }
             }
+            next = *after;
         }
         by_slice
     }
@@ -196,24 +260,24 @@ impl<E: Send + Sync + 'static> Gathering<E> {
     /// The partitions that have a commit, in the order of the commits, with the number of events and
     /// the last of them.
     pub(super) fn committing(&self) -> impl Iterator<Item = (&PartitionId, usize, &Cursor)> {
-        let parts = self.parts.iter().enumerate().filter(|(_, part)| part.commits);
-        parts.filter_map(|(place, part)| {
-            let (slice, index) = part.events.last()?;
-            let last = self.slices[*slice as usize].1.entry(*index as usize)?;
-            debug_assert!(self.places.get(&part.partition) == Some(&place));
-            Some((&part.partition, part.events.len(), last.cursor()))
-        })
+        let parts = self.parts.iter().filter(|part| part.commits);
+        parts.map(|part| (&part.partition, part.events, &part.cursors.1))
     }
 
     /// The deliveries by slice.
     pub(super) fn settles(&self) -> Settles {
-        let mut counts = vec![0; self.slices.len()];
-        for (slice, _) in self.parts.iter().flat_map(|part| &part.events) {
-            counts[*slice as usize] += 1;
-        }
-        let numbers = self.slices.iter().map(|(number, _)| *number);
-        numbers.zip(counts).filter(|(_, count)| *count > 0).collect()
+        let slices = self.slices.iter().filter(|slice| slice.events > 0);
+        slices.map(|slice| (slice.number, slice.events)).collect()
     }
+}
+
+/// How many ops so many events probably lead to, if others led to `ops`; not too many.
+fn expected((ops, others): (usize, usize), events: usize) -> usize {
+    (ops * events).div_ceil(others.max(1)).clamp(events, 4 * events)
+}
+
+fn u32_of(number: usize) -> u32 {
+    u32::try_from(number).unwrap_or(u32::MAX)
 }
 
 #[cfg(test)]

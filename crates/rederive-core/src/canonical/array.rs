@@ -72,13 +72,13 @@ fn element(kind: ColumnKind, json: &str) -> Option<Value> {
             Some("-Infinity") => f64::NEG_INFINITY,
             Some(_) => return None,
         }),
-        ColumnKind::Binary => Value::Bytes(bytes(text()?.strip_prefix("\\x")?)?),
-        ColumnKind::Json | ColumnKind::Jsonb => Value::Text(kind.canonical(json)?.into_owned()),
+        ColumnKind::Binary => Value::from(bytes(text()?.strip_prefix("\\x")?)?),
+        ColumnKind::Json | ColumnKind::Jsonb => Value::from(&*kind.canonical(json)?),
         // A decimal number may come as a number.
         ColumnKind::Numeric => {
-            Value::Text(kind.canonical(&text().unwrap_or_else(|| json.to_owned()))?.into_owned())
+            Value::from(&*kind.canonical(&text().unwrap_or_else(|| json.to_owned()))?)
         }
-        _ => Value::Text(kind.canonical(&text()?)?.into_owned()),
+        _ => Value::from(&*kind.canonical(&text()?)?),
     };
     kind.takes(&value).then_some(value)
 }

@@ -111,7 +111,7 @@ pub(crate) fn read_as(value: &Value, kind: ColumnKind) -> Option<Value> {
         Value::Float(number) if number.is_finite() => number_text(kind, number.to_string())?,
         _ => return None,
     };
-    Some(Value::Text(text))
+    Some(Value::from(text))
 }
 
 /// A number that a database holds where text was written: SQLite does, in columns of some types.

@@ -116,7 +116,7 @@ impl EffectRecord {
         };
         let (cursor, number) = (Cursor::decode(cursor).ok()?, u32::try_from(*number).ok()?);
         let key = EffectKey { partition: id.into(), cursor, number };
-        Some(Self { key, effect: effect.clone(), parked: None })
+        Some(Self { key, effect: effect.to_string(), parked: None })
     }
 
     /// Reads a row of [`OUTBOX`].
@@ -147,13 +147,13 @@ impl EffectRecord {
                 Value::Integer(time),
             ] => Some(Parked {
                 kind: DeliveryFailure::parse(kind),
-                message: message.clone(),
+                message: message.to_string(),
                 attempts: u32::try_from(*attempts).unwrap_or(u32::MAX),
                 time: Timestamp::from_micros(*time),
             }),
             _ => return Err(strange()),
         };
-        Ok(Self { key, effect: effect.clone(), parked })
+        Ok(Self { key, effect: effect.to_string(), parked })
     }
 }
 

@@ -7,6 +7,8 @@ use std::{
     time::Duration,
 };
 
+use smol_str::SmolStr;
+
 use super::{
     lease::{Clock, Held},
     rows::{Rows, Undo},
@@ -296,9 +298,9 @@ impl Store for MemoryStore {
             _ => None,
         });
         let later = of_reducer.filter(|(id, ..)| after.is_none_or(|after| id > after)).take(limit);
-        let record = |(partition, cursor, state): (_, &String, &String)| {
+        let record = |(partition, cursor, state): (_, &SmolStr, &SmolStr)| {
             let cursor = Cursor::decode(cursor).map_err(StoreError::new)?;
-            Ok(StateRecord { partition, cursor, state: state.clone() })
+            Ok(StateRecord { partition, cursor, state: state.to_string() })
         };
         later.map(record).collect()
     }

@@ -114,7 +114,7 @@ fn add(table: &Table, column: usize, value: &Value, by: &Value) -> Result<Value,
             let (Some(value), Some(by)) = (Decimal::parse(value), Decimal::parse(&by)) else {
                 return Err(no_number());
             };
-            value.add(&by).map(|sum| Value::Text(sum.to_string()))
+            value.add(&by).map(|sum| Value::from(sum.to_string()))
         }
         _ => return Err(no_number()),
     };
@@ -184,7 +184,7 @@ fn edit(
     if let Some(array) =
         edited(&element, array).map_err(|error| no_array(&format!(" ({error})")))?
     {
-        row[column] = Value::Text(array);
+        row[column] = Value::from(array);
     }
     Ok(row)
 }

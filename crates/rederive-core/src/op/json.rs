@@ -23,7 +23,7 @@ use crate::{ColumnKind, ReduceError};
 /// # Ok::<(), rederive_core::ReduceError>(())
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Json(serde_json::Value);
+pub struct Json(Box<serde_json::Value>);
 
 impl Json {
     /// The JSON that serde makes of the value. There are no `NaN` and no infinities in JSON: as usual
@@ -35,7 +35,7 @@ impl Json {
     pub fn of<V: Serialize + ?Sized>(value: &V) -> Result<Self, ReduceError> {
         let mut json = serde_json::to_value(value)?;
         json.sort_all_objects();
-        Ok(Self(json))
+        Ok(Self(Box::new(json)))
     }
 
     /// The same as an element of an array of this kind; `None` when that cannot have it.
@@ -45,12 +45,12 @@ impl Json {
         }
         let canonical = array.canonical(&format!("[{}]", self.0))?.into_owned();
         let [element] = serde_json::from_str::<[serde_json::Value; 1]>(&canonical).ok()?;
-        Some(Cow::Owned(Self(element)))
+        Some(Cow::Owned(Self(Box::new(element))))
     }
 
     fn equals(&self, element: &RawValue) -> bool {
         // What cannot be read as a value, such as 1e999, has not been stored by an op.
-        serde_json::from_str::<serde_json::Value>(element.get()).is_ok_and(|other| other == self.0)
+        serde_json::from_str::<serde_json::Value>(element.get()).is_ok_and(|other| other == *self.0)
     }
 
     /// The array with this element at its end; `None` when it has it.

@@ -4,8 +4,6 @@ use std::{any::TypeId, fmt, sync::Arc};
 
 use crate::{ReduceError, Value};
 
-type Function = dyn Fn(&mut [Value]) -> Result<(), ReduceError> + Send + Sync;
-
 /// A function over the values of a row, one per column of the table.
 ///
 /// It must be pure: it runs while the transaction does, and again when that has to be repeated, so it
@@ -25,9 +23,26 @@ type Function = dyn Fn(&mut [Value]) -> Result<(), ReduceError> + Send + Sync;
 /// # let _ = keep_longest;
 /// ```
 #[derive(Clone)]
-pub struct RowFn {
-    function: Arc<Function>,
-    code: TypeId,
+pub struct RowFn(Arc<dyn Function>);
+
+trait Function: Send + Sync {
+    fn call(&self, row: &mut [Value]) -> Result<(), ReduceError>;
+
+    /// Which code it is.
+    fn code(&self) -> TypeId;
+}
+
+impl<F> Function for F
+where
+    F: Fn(&mut [Value]) -> Result<(), ReduceError> + Send + Sync + 'static,
+{
+    fn call(&self, row: &mut [Value]) -> Result<(), ReduceError> {
+        self(row)
+    }
+
+    fn code(&self) -> TypeId {
+        TypeId::of::<F>()
+    }
 }
 
 impl RowFn {
@@ -35,11 +50,11 @@ impl RowFn {
     pub fn new(
         function: impl Fn(&mut [Value]) -> Result<(), ReduceError> + Send + Sync + 'static,
     ) -> Self {
-        Self { code: type_id(&function), function: Arc::new(function) }
+        Self(Arc::new(function))
     }
 
     pub(super) fn call(&self, row: &mut [Value]) -> Result<(), ReduceError> {
-        (self.function)(row)
+        self.0.call(row)
     }
 }
 
@@ -52,12 +67,8 @@ impl fmt::Debug for RowFn {
 /// Equal when they are the same code: what it has captured cannot be compared.
 impl PartialEq for RowFn {
     fn eq(&self, other: &Self) -> bool {
-        self.code == other.code
+        self.0.code() == other.0.code()
     }
 }
 
 impl Eq for RowFn {}
-
-fn type_id<F: 'static>(_: &F) -> TypeId {
-    TypeId::of::<F>()
-}

@@ -132,3 +132,8 @@ fn every_op_has_a_text() {
         "update_where points (name = 'a', size = NULL): weight = 1.5"
     );
 }
+
+#[test]
+fn an_op_is_small_as_there_are_very_many_of_them_in_bulk() {
+    assert_eq!((size_of::<Value>(), size_of::<Op>()), (24, 72));
+}

@@ -156,7 +156,7 @@ impl Cells {
     pub(crate) fn nullable_text(&mut self) -> QueryResult<Option<String>> {
         match self.value() {
             Value::Null => Ok(None),
-            Value::Text(text) => Ok(Some(text)),
+            Value::Text(text) => Ok(Some(text.into())),
             other => Err(unexpected(other)),
         }
     }
@@ -194,13 +194,13 @@ impl FromSqlRow<Untyped, Pg> for Cells {
 fn value(raw: PgValue<'_>) -> deserialize::Result<Value> {
     Ok(match raw.get_oid().get() {
         16 => Value::Bool(FromSql::<Bool, Pg>::from_sql(raw)?),
-        17 => Value::Bytes(FromSql::<Binary, Pg>::from_sql(raw)?),
+        17 => Value::from(<Vec<u8> as FromSql<Binary, Pg>>::from_sql(raw)?),
         20 => Value::Integer(FromSql::<BigInt, Pg>::from_sql(raw)?),
         21 => Value::from(<i16 as FromSql<SmallInt, Pg>>::from_sql(raw)?),
         23 => Value::from(<i32 as FromSql<Integer, Pg>>::from_sql(raw)?),
         700 => Value::from(<f32 as FromSql<Float, Pg>>::from_sql(raw)?),
         701 => Value::Float(FromSql::<Double, Pg>::from_sql(raw)?),
-        _ => Value::Text(FromSql::<Text, Pg>::from_sql(raw)?),
+        _ => Value::from(<String as FromSql<Text, Pg>>::from_sql(raw)?),
     })
 }
 

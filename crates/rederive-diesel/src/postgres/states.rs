@@ -56,7 +56,7 @@ fn load_from(
         if is_ours(table) {
             for value in &mut values {
                 if let Value::Text(text) = value {
-                    *text = unescaped(std::mem::take(text));
+                    *text = unescaped(std::mem::take(text).into()).into();
                 }
             }
         }

@@ -126,7 +126,7 @@ where
         let after = i64::try_from(after).unwrap_or(i64::MAX);
         let selection = Selection::Stream { stream, after };
         let read = self.read(|conn| read::load(conn, &self.codec, selection, limit))?;
-        read.into_iter().map(|event| event.map_err(ReadError::from)).collect()
+        Ok(read.into_events()?)
     }
 
     fn stream_version(&self, stream: &str) -> Result<i64, LogError> {
@@ -156,7 +156,7 @@ where
         let selection = Selection::After(from);
         let read = self.read(|conn| read::load(conn, &self.codec, selection, limit))?;
         let all = read.len() < limit;
-        let end = read.last().map_or_else(|| after.clone(), |last| cursor_of(last.id()));
+        let end = read.last().map_or_else(|| after.clone(), |last| cursor_of(last));
         Ok(read.into_slice(end, all))
     }
 
@@ -177,7 +177,7 @@ where
         })?;
         let full = read.len() >= limit;
         let end = match read.last() {
-            Some(last) if full => cursor_of(last.id()),
+            Some(last) if full => cursor_of(last),
             _ if upto > from => cursor_of(upto),
             _ => after.clone(),
         };
@@ -194,7 +194,7 @@ where
             return Ok(None);
         }
         let read = self.read(|conn| read::load(conn, &self.codec, Selection::At(id), 1))?;
-        Ok(read.into_iter().next().transpose()?)
+        Ok(read.into_events()?.into_iter().next())
     }
 
     fn head(&self) -> Result<Cursor, LogError> {

@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     compute::{self, key_text},
-    plan::{Cell, Kind, Plan, Planned, Set, Shape, Step, TableFacts},
+    plan::{Cell, Kind, Plan, Planned, Policy, Set, Shape, Step, TableFacts},
     typed::SqlOp,
 };
 
@@ -48,7 +48,11 @@ pub(crate) fn run(conn: &mut SqliteConnection, plan: &Plan<'_>) -> Result<(), St
     for step in &plan.steps {
         match step {
             Step::Rows(set) => {
-                let rows: Vec<_> = set.rows.iter().map(|index| &plan.rows[*index]).collect();
+                let mut rows: Vec<_> = set.rows.iter().map(|index| &plan.rows[*index]).collect();
+                if set.facts.policy != Policy::Order {
+                    // In the order of the index, neighbours are on one page, which is still at hand.
+                    rows.sort_unstable_by_key(|row| row.key);
+                }
                 match set.shape.kind {
                     Kind::Compute => compute_rows(conn, set, &rows)?,
                     _ => write(conn, set.table, set.shape, &set.facts, &rows)?,

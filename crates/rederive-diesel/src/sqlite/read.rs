@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use diesel::{
     backend::Backend,
+    connection::DefaultLoadingMode,
     deserialize::{self, FromSql},
     prelude::*,
     sql_types::Text,
@@ -41,11 +42,14 @@ pub(super) fn load<E: Serialize + DeserializeOwned + 'static>(
         return Ok(Read::of_stored(codec, rows));
     }
     let columns = (events::id, events::time, events::event_type, events::data);
-    let rows = selected(selection, limit).select(columns).load::<DecodedRow<E>>(conn)?;
-    let mut read = Read::of_decoded(codec, rows);
+    let rows = selected(selection, limit)
+        .select(columns)
+        .load_iter::<DecodedRow<E>, DefaultLoadingMode>(conn)?;
+    let mut read = Read::of_decoded(codec, rows)?;
     add_details(conn, &mut read)?;
     Ok(read)
 }
+
 fn selected(selection: Selection<'_>, limit: usize) -> events::BoxedQuery<'_, Sqlite> {
     let query = events::table.limit(i64::try_from(limit).unwrap_or(i64::MAX)).into_boxed();
     match selection {

@@ -162,7 +162,7 @@ const JSONB: &str = "jsonb(";
 pub(crate) fn read(value: Value, kind: ColumnKind) -> Value {
     match (value, kind) {
         (Value::Bytes(blob), ColumnKind::Jsonb) => match jsonb::text(&blob) {
-            Some(json) => Value::Text(json).read_as(kind),
+            Some(json) => Value::from(json).read_as(kind),
             None => Value::Bytes(blob),
         },
         (value, kind) => value.read_as(kind),

@@ -135,8 +135,10 @@ fn cell<'a>(field: &impl Field<'a, Sqlite>) -> deserialize::Result<Value> {
     let Some(raw) = field.value() else { return Ok(Value::Null) };
     match raw.value_type() {
         None => Ok(Value::Null),
-        Some(SqliteType::Binary) => FromSql::<Binary, Sqlite>::from_sql(raw).map(Value::Bytes),
-        Some(SqliteType::Text) => FromSql::<Text, Sqlite>::from_sql(raw).map(Value::Text),
+        Some(SqliteType::Binary) => {
+            <Vec<u8> as FromSql<Binary, Sqlite>>::from_sql(raw).map(Value::from)
+        }
+        Some(SqliteType::Text) => <String as FromSql<Text, Sqlite>>::from_sql(raw).map(Value::from),
         Some(SqliteType::Float | SqliteType::Double) => {
             FromSql::<Double, Sqlite>::from_sql(raw).map(Value::Float)
         }

@@ -5,7 +5,7 @@ use diesel::{
     expression::{AsExpression, TypedExpressionType},
     sql_types::SqlType,
 };
-use rederive_core::{Change, Ops, ReduceError, Row, RowFn, Table};
+use rederive_core::{Change, Key, Op, Ops, ReduceError, Row, RowFn, RowOp, Table};
 use serde::Serialize;
 
 use super::{
@@ -29,7 +29,7 @@ impl DieselOps for Ops {
         R: Insertable<T> + Serialize,
     {
         let (table, key, row) = row::split::<T, R>(&row)?;
-        self.change(table, key, Change::Insert(row))
+        self.push(row_op(table, key, Change::Insert(row)))
     }
 
     fn insert_new<T, R>(&mut self, _table: T, row: R) -> Result<(), ReduceError>
@@ -38,7 +38,7 @@ impl DieselOps for Ops {
         R: Insertable<T> + Serialize,
     {
         let (table, key, row) = row::split::<T, R>(&row)?;
-        self.change(table, key, Change::InsertNew(row))
+        self.push(row_op(table, key, Change::InsertNew(row)))
     }
 
     fn upsert<T, R>(&mut self, _table: T, row: R) -> Result<(), ReduceError>
@@ -47,7 +47,7 @@ impl DieselOps for Ops {
         R: Insertable<T> + Serialize,
     {
         let (table, key, row) = row::split::<T, R>(&row)?;
-        self.change(table, key, Change::Upsert(row))
+        self.push(row_op(table, key, Change::Upsert(row)))
     }
 
     fn replace<T, R>(&mut self, _table: T, row: R) -> Result<(), ReduceError>
@@ -56,7 +56,7 @@ impl DieselOps for Ops {
         R: Insertable<T> + Serialize,
     {
         let (table, key, row) = row::split::<T, R>(&row)?;
-        self.change(table, key, Change::Replace(row))
+        self.push(row_op(table, key, Change::Replace(row)))
     }
 
     fn merge<T, K, C, MK, MC>(&mut self, _table: T, key: K, changes: C) -> Result<(), ReduceError>
@@ -67,7 +67,7 @@ impl DieselOps for Ops {
     {
         let table = table::of::<T>()?;
         let row = collected(changes, table)?;
-        self.change(table, key::values::<T, K, MK>(&key, table)?, Change::Merge(row))
+        self.push(row_op(table, key::values::<T, K, MK>(&key, table)?, Change::Merge(row)))
     }
 
     fn update<T, K, C, MK, MC>(&mut self, _table: T, key: K, changes: C) -> Result<(), ReduceError>
@@ -78,7 +78,7 @@ impl DieselOps for Ops {
     {
         let table = table::of::<T>()?;
         let row = collected(changes, table)?;
-        self.change(table, key::values::<T, K, MK>(&key, table)?, Change::Update(row))
+        self.push(row_op(table, key::values::<T, K, MK>(&key, table)?, Change::Update(row)))
     }
 
     fn update_where<T, F, C, MF, MC>(
@@ -110,7 +110,7 @@ impl DieselOps for Ops {
             function(&mut row)?;
             row::into_values(table, &row, values)
         });
-        self.change(table, key::values::<T, K, MK>(&key, table)?, Change::Modify(function))
+        self.push(row_op(table, key::values::<T, K, MK>(&key, table)?, Change::Modify(function)))
     }
 
     fn increment<C, K, D, MK>(&mut self, _column: C, key: K, by: D) -> Result<(), ReduceError>
@@ -125,7 +125,7 @@ impl DieselOps for Ops {
         let column = table::column(table, C::NAME)?;
         let by = value::of(table, column, &by)?;
         let key = key::values::<C::Table, K, MK>(&key, table)?;
-        self.change(table, key, Change::Increment(column, by))
+        self.push(row_op(table, key, Change::Increment(column, by)))
     }
 
     fn increment_where<C, F, D, MF>(
@@ -163,11 +163,11 @@ impl DieselOps for Ops {
         let table = table::of::<C::Table>()?;
         let column = table::column(table, C::NAME)?;
         let key = key::values::<C::Table, K, MK>(&key, table)?;
-        self.change(
+        self.push(row_op(
             table,
             key,
             Change::ArrayPushUniq(column, value::element(table, column, &element)?),
-        )
+        ))
     }
 
     fn array_delete<C, K, V, MK>(
@@ -186,11 +186,11 @@ impl DieselOps for Ops {
         let table = table::of::<C::Table>()?;
         let column = table::column(table, C::NAME)?;
         let key = key::values::<C::Table, K, MK>(&key, table)?;
-        self.change(
+        self.push(row_op(
             table,
             key,
             Change::ArrayDelete(column, value::element(table, column, &element)?),
-        )
+        ))
     }
 
     fn delete<T, K, MK>(&mut self, _table: T, key: K) -> Result<(), ReduceError>
@@ -199,7 +199,7 @@ impl DieselOps for Ops {
         K: KeyOf<T, MK>,
     {
         let table = table::of::<T>()?;
-        self.change(table, key::values::<T, K, MK>(&key, table)?, Change::Delete)
+        self.push(row_op(table, key::values::<T, K, MK>(&key, table)?, Change::Delete))
     }
 
     fn delete_where<T, F, MF>(&mut self, _table: T, filter: F) -> Result<(), ReduceError>
@@ -210,4 +210,8 @@ impl DieselOps for Ops {
         let table = table::of::<T>()?;
         self.change_where(table, collected(filter, table)?, Change::Delete)
     }
+}
+
+fn row_op(table: &'static Table, key: Key, change: Change) -> Op {
+    Op::Row(RowOp { table, key, change })
 }

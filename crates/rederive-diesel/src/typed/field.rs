@@ -116,8 +116,8 @@ impl<'de> Field<'de> {
                 Value::Bool(value) => visitor.visit_bool(value),
                 Value::Integer(value) => visitor.visit_i64(value),
                 Value::Float(value) => visitor.visit_f64(value),
-                Value::Text(text) => visitor.visit_string(text),
-                Value::Bytes(bytes) => visitor.visit_byte_buf(bytes),
+                Value::Text(text) => visitor.visit_string(text.into()),
+                Value::Bytes(bytes) => visitor.visit_byte_buf(bytes.into_vec()),
             },
         }
     }
@@ -126,7 +126,7 @@ impl<'de> Field<'de> {
     fn visit_sequence<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Unread> {
         let bytes = match (&*self.value, self.uuid()) {
             (_, Some(bytes)) => bytes.to_vec(),
-            (Value::Bytes(bytes), None) => bytes.clone(),
+            (Value::Bytes(bytes), None) => bytes.to_vec(),
             _ => return self.visit(visitor),
         };
         visitor.visit_seq(SeqDeserializer::new(bytes.into_iter()))

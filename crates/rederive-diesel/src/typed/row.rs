@@ -124,7 +124,7 @@ impl ser::SerializeMap for Entries {
             Table::new("names", &[("name", rederive_core::ColumnKind::Text)], &[0]);
         match value::of(&NAMES, 0, name) {
             Ok(Value::Text(name)) => {
-                self.name = name;
+                self.name = name.into();
                 Ok(())
             }
             _ => self.fields.no_row(),

@@ -51,7 +51,7 @@ fn of_kind<V: Serialize + ?Sized>(kind: ColumnKind, value: &V) -> Result<Value, 
 /// What this text means in a column of this kind.
 fn text(kind: ColumnKind, text: &str) -> Result<Value, Unfit> {
     match kind.canonical(text) {
-        Some(canonical) => Ok(Value::Text(canonical.into_owned())),
+        Some(canonical) => Ok(Value::from(&*canonical)),
         None if kind.is_text() => {
             let start: String = text.chars().take(MOST_TOLD).collect();
             let more = if start.len() < text.len() { "…" } else { "" };
@@ -211,7 +211,7 @@ impl ser::Serializer for ToValue {
         match self.0 {
             ColumnKind::Binary => Ok(Value::from(value)),
             kind => match kind.canonical_bytes(value) {
-                Some(text) => Ok(Value::Text(text)),
+                Some(text) => Ok(Value::from(text)),
                 None => Self::unfit("bytes"),
             },
         }
@@ -328,13 +328,13 @@ impl Elements {
 
     fn value(self) -> Result<Value, Unfit> {
         match self.of {
-            ColumnKind::Binary => Ok(Value::Bytes(self.bytes)),
+            ColumnKind::Binary => Ok(Value::from(self.bytes)),
             ColumnKind::Array(_) => match self.of.array_text(&self.values) {
-                Some(text) => Ok(Value::Text(text)),
+                Some(text) => Ok(Value::from(text)),
                 None => ToValue::unfit("such elements"),
             },
             kind => match kind.canonical_bytes(&self.bytes) {
-                Some(text) => Ok(Value::Text(text)),
+                Some(text) => Ok(Value::from(text)),
                 None => Err(Unfit(format!("{} bytes", self.bytes.len()))),
             },
         }

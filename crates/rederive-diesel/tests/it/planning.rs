@@ -369,7 +369,7 @@ dumped!(PostgresScratch, "quote_nullable", "quote_nullable(trim_scale(e))", ON_P
 fn memory_dump(store: &MemoryStore) -> Vec<String> {
     let lines = store.rows(&PLAIN).into_iter().map(|row| {
         let text = |value: &Value| match value {
-            Value::Text(text) => text.clone(),
+            Value::Text(text) => text.to_string(),
             other => other.to_string(),
         };
         format!(

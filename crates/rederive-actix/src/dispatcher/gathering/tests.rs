@@ -1,4 +1,4 @@
-use rederive_core::{Ops, Partitions, ReduceError, Reducer, Stateless, Timestamp};
+use rederive_core::{Ops, Partitions, Recorded, ReduceError, Reducer, Stateless, Timestamp};
 
 use super::*;
 
@@ -73,10 +73,15 @@ fn each_partition_has_one_commit_of_its_events_in_the_order_of_the_log() {
     assert_eq!(committed(&all), [("a", 2, Cursor::from(3)), ("b", 1, Cursor::from(2))]);
     let commits = all.take_commits();
     let cursors = commits.iter().map(|commit| {
-        let steps: Vec<_> = commit.steps.iter().map(|step| step.cursor.clone()).collect();
+        let steps: Vec<_> = commit
+            .steps
+            .iter()
+            .map(|step| (step.first().clone(), step.cursor.clone(), step.events()))
+            .collect();
         (commit.partition.as_str(), steps, commit.ops.len())
     });
-    let expected = [("a", vec![1.into(), 3.into()], 2), ("b", vec![2.into()], 1)];
+    let expected =
+        [("a", vec![(1.into(), 3.into(), 2)], 2), ("b", vec![(2.into(), 2.into(), 1)], 1)];
     assert_eq!(cursors.collect::<Vec<_>>(), expected);
     assert_eq!(all.settles().as_slice(), [(0, 2), (1, 1)]);
 }

@@ -123,7 +123,7 @@ where
     ) -> Result<Vec<Recorded<E>>, ReadError> {
         let after = i64::try_from(after).unwrap_or(i64::MAX);
         let read = self.load(Selection::Stream { stream, after }, limit)?;
-        read.into_iter().map(|event| event.map_err(ReadError::from)).collect()
+        Ok(read.into_events()?)
     }
 
     fn stream_version(&self, stream: &str) -> Result<i64, LogError> {
@@ -162,7 +162,7 @@ where
         let limit = limit.max(1);
         let read = self.load(Selection::After(id_of(after)?), limit)?;
         let all = read.len() < limit;
-        let end = read.last().map_or_else(|| after.clone(), |last| cursor_of(last.id()));
+        let end = read.last().map_or_else(|| after.clone(), |last| cursor_of(last));
         Ok(read.into_slice(end, all))
     }
 
@@ -184,7 +184,7 @@ where
         })?;
         let full = read.len() >= limit;
         let end = match read.last() {
-            Some(last) if full => cursor_of(last.id()),
+            Some(last) if full => cursor_of(last),
             _ if upto > from => cursor_of(upto),
             _ => after.clone(),
         };
@@ -201,7 +201,7 @@ where
             return Ok(None);
         }
         let read = self.load(Selection::At(id), 1)?;
-        Ok(read.into_iter().next().transpose()?)
+        Ok(read.into_events()?.into_iter().next())
     }
 
     fn head(&self) -> Result<Cursor, LogError> {

@@ -46,7 +46,7 @@ pub(super) fn load<E: Serialize + DeserializeOwned + 'static>(
     }
     let (text, binds) = selected(schema, "id, time, event_type, data", selection, limit);
     let rows: Vec<Loaded<E>> = Sql { text: &text, binds: &binds }.load(conn)?;
-    let mut read = Read::of_decoded(codec, rows.into_iter().map(|row| row.0));
+    let mut read = Read::of_decoded(codec, rows.into_iter().map(|row| Ok(row.0)))?;
     // Asked for those only that cannot be decoded.
     let mut broken = read.broken();
     if broken.is_empty() {

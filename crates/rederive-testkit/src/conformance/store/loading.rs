@@ -51,7 +51,7 @@ pub fn a_row_is_loaded_as_it_is<T: StoreUnderTest>(test: T) {
             ("real", Value::Float(2.0)),
             ("flag", Value::Bool(true)),
             ("name", Value::from("it's")),
-            ("data", Value::Bytes(vec![0, 255])),
+            ("data", Value::from(vec![0, 255])),
         ],
     );
     let place = set(places, [("n", Value::Integer(7))]);

@@ -34,7 +34,7 @@ fn all<T: StoreUnderTest>(test: &T, name: &str) -> Vec<(String, Value)> {
         .rows(things)
         .into_iter()
         .map(|row| match &row[0] {
-            Value::Text(id) => (id.clone(), row[column(things, name)].clone()),
+            Value::Text(id) => (id.to_string(), row[column(things, name)].clone()),
             other => panic!("{other} is no id"),
         })
         .collect();
