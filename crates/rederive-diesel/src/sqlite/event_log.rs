@@ -156,7 +156,7 @@ where
         let selection = Selection::After(from);
         let read = self.read(|conn| read::load(conn, &self.codec, selection, limit))?;
         let all = read.len() < limit;
-        let end = read.last().map_or_else(|| after.clone(), |last| cursor_of(last));
+        let end = read.last().map_or_else(|| after.clone(), cursor_of);
         Ok(read.into_slice(end, all))
     }
 

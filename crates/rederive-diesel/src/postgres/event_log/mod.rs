@@ -162,7 +162,7 @@ where
         let limit = limit.max(1);
         let read = self.load(Selection::After(id_of(after)?), limit)?;
         let all = read.len() < limit;
-        let end = read.last().map_or_else(|| after.clone(), |last| cursor_of(last));
+        let end = read.last().map_or_else(|| after.clone(), cursor_of);
         Ok(read.into_slice(end, all))
     }
 
