@@ -2,8 +2,11 @@
 //!
 //! For those who write reducers:
 //!
-//! - [`given()`] tells in a few lines what a reducer makes of events, without actors or a database.
+//! - [`given`] tells in a few lines what a reducer makes of events, without actors or a database;
+//!   [`given_on`] does so on any store whose rows a test can read ([`readable()`]). [`Given`] is an event
+//!   whose cursor or time the test cares about.
 //! - [`properties`] holds a reducer to what must be true of every reducer, one line each.
+//! - Both take a [`Subject`]: a reducer or a fold, as a value, behind an `Arc` or as a constant.
 //!
 //! For those who embed Rederive, and for its own tests:
 //!
@@ -13,14 +16,15 @@
 //! - [`conformance`] holds every log and store to the promises of its trait.
 //! - [`fold`] says what rows a reducer's events must lead to.
 //! - [`Seed`] makes a random test repeatable: set `REDERIVE_SEED` to the number it printed.
+//! - [`block_on`] runs a future where there is no runtime.
 
 mod block_on;
 pub mod conformance;
 pub mod diff;
+pub mod event;
 pub mod faulty_log;
 pub mod faulty_store;
 pub mod gate;
-pub mod given;
 pub mod model;
 pub mod probe;
 pub mod properties;
@@ -33,10 +37,10 @@ mod state;
 pub mod subject;
 
 pub use block_on::block_on;
+pub use event::Given;
 pub use faulty_log::{AppendFault, FaultyLog, LogFault, LogFaults};
 pub use faulty_store::{CommitFault, FaultyStore, StoreChaos, StoreCounts, StoreFaults};
 pub use gate::Gate;
-pub use given::Given;
 pub use model::{Fold, fold};
 pub use probe::{Missed, Probe, Watch};
 pub use readable::{Readable, ReadableStore, readable};

@@ -50,8 +50,8 @@ pub use self::{
 };
 use crate::{
     Given, ReadableStore,
+    event::Recorder,
     follower::{Crash, Follower, log_of},
-    given::Recorder,
     state::{DerivedState, Tables, refuse_custom_ops},
     subject::Subject,
 };

@@ -13,8 +13,8 @@ use serde::de::DeserializeOwned;
 use crate::{
     Given, ReadableStore,
     diff::{diff_ops, diff_rows},
+    event::Recorder,
     follower::{Crash, Emitted, Follower, log_of},
-    given::Recorder,
     state::{Tables, refuse_custom_ops},
     subject::Subject,
 };

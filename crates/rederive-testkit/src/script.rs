@@ -21,6 +21,14 @@ impl<F> Script<F> {
         self.faults.push_back((skip, fault));
     }
 
+    /// The fault befalls so many calls after the last scripted one.
+    pub(crate) fn push_times(&mut self, times: usize, fault: F)
+    where
+        F: Clone,
+    {
+        self.faults.extend(std::iter::repeat_n((0, fault), times));
+    }
+
     /// What befalls the call that is made now.
     pub(crate) fn next(&mut self) -> Option<F> {
         let (skip, _) = self.faults.front_mut()?;
@@ -47,7 +55,9 @@ mod tests {
         script.push(1, 'a');
         script.push(0, 'b');
         script.push(2, 'c');
-        let calls: Vec<_> = (0..7).map(|_| script.next()).collect();
-        assert_eq!(calls, [None, Some('a'), Some('b'), None, None, Some('c'), None]);
+        script.push_times(2, 'd');
+        let calls: Vec<_> = (0..9).map(|_| script.next()).collect();
+        let (a, b, c, d) = (Some('a'), Some('b'), Some('c'), Some('d'));
+        assert_eq!(calls, [None, a, b, None, None, c, d, d, None]);
     }
 }

@@ -71,8 +71,7 @@ impl LogFaults {
 
     /// The next `times` calls of `find`, `head` and `count` fail.
     pub fn fail_reads(&self, times: usize) {
-        let mut state = self.lock();
-        (0..times).for_each(|_| state.read.push(0, ()));
+        self.lock().read.push_times(times, ());
     }
 
     /// The fault befalls the next append under a key after those that have a fault scripted.

@@ -12,9 +12,11 @@ pub struct StoreChaos {
     pub open_done: f64,
     /// [`Store::writer`](rederive_core::Store::writer) fails.
     pub writer: f64,
-    /// [`Writer::revision`](rederive_core::Writer::revision) fails.
+    /// [`Writer::revision`](rederive_core::Writer::revision) fails,
+    /// [`Store::renew`](rederive_core::Store::renew), or what is read or noted beside commits: skips,
+    /// pauses, rows of partitions, the end of a lease.
     pub revision: f64,
-    /// [`Store::load`](rederive_core::Store::load) fails, and so does the outbox.
+    /// [`Store::load`](rederive_core::Store::load) fails, or a read of the outbox or a mark in it.
     pub load: f64,
     /// [`CommitFault::Transient`].
     pub transient: f64,

@@ -103,50 +103,42 @@ type Rejects = dyn Fn(&PartitionWrite<'_>) -> Option<(FailureKind, String)> + Se
 impl StoreFaults {
     /// The next `times` calls of `open` fail.
     pub fn fail_open(&self, times: usize) {
-        let mut state = self.lock();
-        (0..times).for_each(|_| state.open.push(0, OpenFault::Fails));
+        self.lock().open.push_times(times, OpenFault::Fails);
     }
 
     /// The next `times` calls of `open` are done, but their answers are lost.
     pub fn lose_open(&self, times: usize) {
-        let mut state = self.lock();
-        (0..times).for_each(|_| state.open.push(0, OpenFault::AnswerLost));
+        self.lock().open.push_times(times, OpenFault::AnswerLost);
     }
 
     /// The next `times` calls of `reset` fail.
     pub fn fail_reset(&self, times: usize) {
-        let mut state = self.lock();
-        (0..times).for_each(|_| state.reset.push(0, OpenFault::Fails));
+        self.lock().reset.push_times(times, OpenFault::Fails);
     }
 
     /// The next `times` calls of `reset` are done, but their answers are lost.
     pub fn lose_reset(&self, times: usize) {
-        let mut state = self.lock();
-        (0..times).for_each(|_| state.reset.push(0, OpenFault::AnswerLost));
+        self.lock().reset.push_times(times, OpenFault::AnswerLost);
     }
 
     /// The next `times` calls of `writer` fail.
     pub fn fail_writer(&self, times: usize) {
-        let mut state = self.lock();
-        (0..times).for_each(|_| state.writer.push(0, ()));
+        self.lock().writer.push_times(times, ());
     }
 
     /// The next `times` calls of `revision` fail.
     pub fn fail_revision(&self, times: usize) {
-        let mut state = self.lock();
-        (0..times).for_each(|_| state.revision.push(0, ()));
+        self.lock().revision.push_times(times, ());
     }
 
     /// The next `times` calls of `renew` fail.
     pub fn fail_renew(&self, times: usize) {
-        let mut state = self.lock();
-        (0..times).for_each(|_| state.renew.push(0, ()));
+        self.lock().renew.push_times(times, ());
     }
 
     /// The next `times` calls of `load` fail.
     pub fn fail_load(&self, times: usize) {
-        let mut state = self.lock();
-        (0..times).for_each(|_| state.load.push(0, None));
+        self.lock().load.push_times(times, None);
     }
 
     /// The next call of `load` begins only when the gate is open.
@@ -156,14 +148,12 @@ impl StoreFaults {
 
     /// The next `times` reads of the outbox fail.
     pub fn fail_effects(&self, times: usize) {
-        let mut state = self.lock();
-        (0..times).for_each(|_| state.effects.push(0, ()));
+        self.lock().effects.push_times(times, ());
     }
 
     /// The next `times` marks in the outbox fail, with nothing done.
     pub fn fail_mark(&self, times: usize) {
-        let mut state = self.lock();
-        (0..times).for_each(|_| state.mark.push(0, None));
+        self.lock().mark.push_times(times, None);
     }
 
     /// The next mark in the outbox begins only when the gate is open.
@@ -174,8 +164,7 @@ impl StoreFaults {
     /// The next `times` calls that read or note something beside commits (skips, pauses, rows of
     /// partitions, the end of a lease) fail.
     pub fn fail_other(&self, times: usize) {
-        let mut state = self.lock();
-        (0..times).for_each(|_| state.other.push(0, ()));
+        self.lock().other.push_times(times, ());
     }
 
     /// The fault befalls the next commit after those that have a fault scripted.
@@ -282,75 +271,79 @@ impl StoreFaults {
     }
 
     pub(super) fn at_writer(&self) -> Result<(), StoreError> {
-        let mut state = self.lock();
-        state.counts.writers += 1;
-        let scripted = state.writer.next().is_some();
-        let fails = scripted || state.strikes(|chaos| chaos.writer);
-        self.answer(state, fails, "it gives no writer")
+        let state = self.counted(|counts| counts.writers += 1);
+        self.at(state, |state| &mut state.writer, |chaos| chaos.writer, "it gives no writer")
     }
 
     pub(super) fn at_revision(&self) -> Result<(), StoreError> {
-        let mut state = self.lock();
-        state.counts.revisions += 1;
-        let scripted = state.revision.next().is_some();
-        let fails = scripted || state.strikes(|chaos| chaos.revision);
-        self.answer(state, fails, "it does not tell a revision")
+        let state = self.counted(|counts| counts.revisions += 1);
+        let message = "it does not tell a revision";
+        self.at(state, |state| &mut state.revision, |chaos| chaos.revision, message)
     }
 
     pub(super) fn at_renew(&self) -> Result<(), StoreError> {
-        let mut state = self.lock();
-        state.counts.renewals += 1;
-        let scripted = state.renew.next().is_some();
-        let fails = scripted || state.strikes(|chaos| chaos.revision);
-        self.answer(state, fails, "no lease can be renewed")
-    }
-
-    pub(super) fn at_load(&self) -> Result<(), StoreError> {
-        let mut state = self.lock();
-        state.counts.loads += 1;
-        match state.load.next() {
-            Some(Some(gate)) => {
-                drop(state);
-                self.0.changed.notify_all();
-                gate.pass();
-                Ok(())
-            }
-            scripted => {
-                let fails = scripted.is_some() || state.strikes(|chaos| chaos.load);
-                self.answer(state, fails, "it cannot be read")
-            }
-        }
+        let state = self.counted(|counts| counts.renewals += 1);
+        self.at(state, |state| &mut state.renew, |chaos| chaos.revision, "no lease can be renewed")
     }
 
     pub(super) fn at_effects(&self) -> Result<(), StoreError> {
-        let mut state = self.lock();
-        let scripted = state.effects.next().is_some();
-        let fails = scripted || state.strikes(|chaos| chaos.load);
-        self.answer(state, fails, "its outbox cannot be read")
+        let state = self.lock();
+        self.at(state, |state| &mut state.effects, |chaos| chaos.load, "its outbox cannot be read")
+    }
+
+    pub(super) fn at_other(&self) -> Result<(), StoreError> {
+        let state = self.lock();
+        self.at(state, |state| &mut state.other, |chaos| chaos.revision, "it cannot be asked")
+    }
+
+    pub(super) fn at_load(&self) -> Result<(), StoreError> {
+        let state = self.counted(|counts| counts.loads += 1);
+        self.at_gate(state, |state| &mut state.load, "it cannot be read")
     }
 
     pub(super) fn at_mark(&self) -> Result<(), StoreError> {
+        let state = self.counted(|counts| counts.marks += 1);
+        self.at_gate(state, |state| &mut state.mark, "its outbox cannot be written")
+    }
+
+    /// What befalls a call is decided before anybody else sees that it is counted.
+    fn counted(&self, count: impl FnOnce(&mut StoreCounts)) -> MutexGuard<'_, State> {
         let mut state = self.lock();
-        state.counts.marks += 1;
-        match state.mark.next() {
+        count(&mut state.counts);
+        state
+    }
+
+    /// A call at a point where all that can happen is that it fails.
+    fn at(
+        &self,
+        mut state: MutexGuard<'_, State>,
+        script: fn(&mut State) -> &mut Script<()>,
+        chance: fn(&StoreChaos) -> f64,
+        message: &str,
+    ) -> Result<(), StoreError> {
+        let scripted = script(&mut state).next().is_some();
+        let fails = scripted || state.strikes(chance);
+        self.answer(state, fails, message)
+    }
+
+    /// A call at a point where it may also have to wait for a gate.
+    fn at_gate(
+        &self,
+        mut state: MutexGuard<'_, State>,
+        script: fn(&mut State) -> &mut Script<Option<Gate>>,
+        message: &str,
+    ) -> Result<(), StoreError> {
+        match script(&mut state).next() {
             Some(Some(gate)) => {
-                drop(state);
-                self.0.changed.notify_all();
+                self.answer(state, false, message)?;
                 gate.pass();
                 Ok(())
             }
             scripted => {
                 let fails = scripted.is_some() || state.strikes(|chaos| chaos.load);
-                self.answer(state, fails, "its outbox cannot be written")
+                self.answer(state, fails, message)
             }
         }
-    }
-
-    pub(super) fn at_other(&self) -> Result<(), StoreError> {
-        let mut state = self.lock();
-        let scripted = state.other.next().is_some();
-        let fails = scripted || state.strikes(|chaos| chaos.revision);
-        self.answer(state, fails, "it cannot be asked")
     }
 
     /// A commit begins: what befalls it. It is over when the returned guard is dropped.
