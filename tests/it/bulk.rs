@@ -11,6 +11,7 @@ use crate::fixture::{
 };
 
 on_every_store!(
+    many_events_of_a_read_need_no_actors_and_few_do,
     in_bulk_no_partition_has_an_actor_and_once_caught_up_each_has,
     whoever_waits_in_bulk_is_answered_when_it_is_committed,
     a_group_takes_all_that_was_read_meanwhile,
@@ -76,13 +77,15 @@ fn equal(fixed: u64, random: usize, world: fn() -> World) {
         let mut size = || rng.range(1..40);
         let sizes = Sizes { slice: size(), window: size(), batch: size(), group: size() };
         let (slice, max_active) = (size(), size());
+        let gather = *rng.pick(&[1, 8, usize::MAX]);
         // With more than one, a short slice ends it while what came before is in flight.
         let enough = rng.range(1..slice.min(sizes.slice) + 1);
         let bulk = world().with(|config| {
             (config.bulk, config.rebuild) = (enough, sizes);
-            (config.slice, config.max_active) = (slice, max_active);
+            (config.slice, config.max_active, config.gather) = (slice, max_active, gather);
         });
-        let row_by_row = world().with(|config| config.bulk = usize::MAX);
+        let row_by_row =
+            world().with(|config| (config.bulk, config.gather) = (usize::MAX, usize::MAX));
         bulk.log_faults().chaos(*rng.pick(&[0.0, 0.1]), rng.fork());
         for world in [&bulk, &row_by_row] {
             world.append(history.clone());
@@ -104,6 +107,27 @@ fn equal(fixed: u64, random: usize, world: fn() -> World) {
         without.update(|sum| sum + usize::from(bulk.probe.count(activated) < 600));
     });
     assert!(without.get() > 0, "it was never in bulk");
+}
+
+async fn many_events_of_a_read_need_no_actors_and_few_do(world: World) {
+    let world = world.with(|config| (config.bulk, config.gather) = (usize::MAX, 5));
+    let handle = world.start().await;
+    let opened = world.append((0..10).map(|id| Event::opened(&id.to_string())));
+    handle.wait(Await::events("accounts", &opened)).await.expect("done");
+    assert_eq!(world.probe.count(activated), 0);
+    let few = world.append((0..3).map(|id| Event::deposited(&id.to_string(), 1)));
+    handle.wait(Await::events("accounts", &few)).await.expect("done");
+    assert_eq!(world.probe.count(activated), 3);
+    // Whoever has an actor keeps it, and what fails is given one.
+    let poison = Event::poison("9");
+    let events = (0..8).map(|id| Event::deposited(&id.to_string(), 2)).chain([poison]);
+    let many = world.append(events);
+    let done = outcomes(handle.wait(Await::events("accounts", &many)).await);
+    assert_eq!(done[..8], vec![Outcome::Done; 8]);
+    assert!(matches!(done[8], Outcome::Halted(_)), "{:?}", done[8]);
+    assert_eq!(world.probe.count(activated), 4);
+    handle.stop().await;
+    world.check();
 }
 
 async fn in_bulk_no_partition_has_an_actor_and_once_caught_up_each_has(world: World) {

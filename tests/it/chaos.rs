@@ -84,6 +84,7 @@ impl Storm {
             config.max_active = rng.range(1..8);
             config.dispatch_threads = rng.range(1..4);
             config.bulk = *rng.pick(&[1, 1, 8, usize::MAX]);
+            config.gather = *rng.pick(&[1, 4, 16, usize::MAX]);
             let (slice, window) = (rng.range(1..30), rng.range(1..60));
             config.rebuild = Sizes { slice, window, batch: rng.range(1..20), group: 1000 };
         });

@@ -131,6 +131,7 @@ async fn the_idlest_partitions_are_stopped_when_there_are_too_many(world: World)
 async fn a_partition_with_events_in_flight_is_never_stopped(world: World) {
     let world = world.with(|config| {
         (config.max_active, config.idle_timeout) = (1, Duration::ZERO);
+        config.gather = usize::MAX;
     });
     let gate = Gate::closed();
     world.store_faults().on_commit(CommitFault::Stall(gate.clone()));

@@ -40,6 +40,7 @@ async fn work(world: &World) {
 fn sizes(config: &mut Config, size: usize) {
     (config.slice, config.window, config.batch, config.group) = (size, size, size, size);
     (config.max_active, config.max_halted, config.bulk) = (size, size, size);
+    config.gather = size;
     config.rebuild = Sizes { slice: size, window: size, batch: size, group: size };
 }
 

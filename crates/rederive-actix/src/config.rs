@@ -25,6 +25,10 @@ pub struct Config {
     /// a [rebuild](Self::rebuild), and partitions that begin are run without an actor each, until a
     /// read finds fewer events or it has caught up. Default 1000.
     pub bulk: usize,
+    /// How many events a read must have found for those of partitions without an actor to be reduced
+    /// together, without starting one for each; only for reducers that keep no state. Default 16: for
+    /// so many, actors cost more than all else. `usize::MAX` leaves that to [bulk](Self::bulk).
+    pub gather: usize,
     /// How often observers are told how far a rebuild is, at most. Default 1 s.
     pub progress_interval: Duration,
     /// What becomes of a reducer whose derived state was built by another version. Default
@@ -128,6 +132,7 @@ impl Default for Config {
             group: 10_000,
             rebuild: Sizes { slice: 40_000, window: 50_000, batch: 10_000, group: 100_000 },
             bulk: 1000,
+            gather: 16,
             progress_interval: Duration::from_secs(1),
             on_version_change: OnVersionChange::default(),
             dispatch_threads: available_parallelism().map_or(1, NonZero::get),

@@ -54,6 +54,17 @@ pub trait EventLog: Send + Sync + 'static {
         self.fetch(after, limit)
     }
 
+    /// All events after `after` of all types, if they are at hand, and no more than `limit`: what was
+    /// appended by this process a moment ago. Unlike [`fetch`](Self::fetch), this must not block, and it
+    /// is called on the thread of actors. `None` has the events fetched.
+    ///
+    /// What it returns is what `fetch` would: events that are durable, and every one of them. It may be
+    /// short of what others have appended since. The default has nothing at hand.
+    fn recent(&self, after: &Cursor, limit: usize) -> Option<Slice<Self::Event>> {
+        let _ = (after, limit);
+        None
+    }
+
     /// The name of an event's type, if the log knows types. The default knows none.
     fn event_type<'e>(&self, event: &'e Self::Event) -> Option<Cow<'e, str>> {
         let _ = event;

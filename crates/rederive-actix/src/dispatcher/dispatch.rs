@@ -63,7 +63,8 @@ impl<E: Send + Sync + 'static> Dispatcher<E> {
         let (links, loads, residents, bulk) =
             (&self.links, &mut self.loads, &mut self.residents, self.bulk);
         // Without a state, what is reduced does not depend on who does it.
-        let gathers = !links.engine.is_stateful() && (bulk || !self.gathered.is_idle());
+        let many = bulk || slice.events.len() >= links.config.gather;
+        let gathers = !links.engine.is_stateful() && (many || !self.gathered.is_idle());
         let number = self.flow.next_number();
         let watermark = self.flow.watermark.cursor();
         let after = self.flow.position.clone();
@@ -90,7 +91,7 @@ impl<E: Send + Sync + 'static> Dispatcher<E> {
                         touched.push(partition);
                     }
                     route.batch.push(index);
-                } else if gathers && (bulk || self.gathered.holds(&partition, None)) {
+                } else if gathers && (many || self.gathered.holds(&partition, None)) {
                     if self.routes.has_passed(&partition, entry.cursor()) {
                         return;
                     }

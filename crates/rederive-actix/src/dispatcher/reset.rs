@@ -24,11 +24,11 @@ impl<E: Send + Sync + 'static> Handler<RebuildPartition> for Dispatcher<E> {
     type Result = ();
 
     fn handle(&mut self, rebuild: RebuildPartition, ctx: &mut Context<Self>) {
-        let Some(rebuild) = self.part_for_reset(rebuild, ctx) else { return };
-        let RebuildPartition { partition, reply } = rebuild;
-        match self.may_be_rebuilt(&partition) {
-            Err(error) => tell(vec![reply], &Err(error)),
-            Ok(()) => self.reset_partition(partition, reply, ctx),
+        // Before it may have to wait: whoever is refused learns so at once.
+        if let Err(error) = self.may_be_rebuilt(&rebuild.partition) {
+            tell(vec![rebuild.reply], &Err(error));
+        } else if let Some(rebuild) = self.part_for_reset(rebuild, ctx) {
+            self.reset_partition(rebuild.partition, rebuild.reply, ctx);
         }
     }
 }

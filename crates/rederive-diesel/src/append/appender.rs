@@ -9,7 +9,7 @@ use std::{
 use rederive_core::{Wakers, error::panic_message};
 use tokio::sync::mpsc;
 
-use super::{Appended, Request};
+use super::{Appended, Request, Tail};
 use crate::AppendError;
 
 /// A transaction takes no further appends once it has so many events or bytes.
@@ -24,11 +24,13 @@ pub(crate) trait WriteEvents: Send + 'static {
     /// Unless the failure says otherwise, nothing was appended.
     fn write(&mut self, group: &[Request]) -> Result<Vec<Result<Appended, AppendError>>, Failure>;
 
-    /// Events were appended, or may have been; the followers in this process have been told.
-    /// `others_wait` says that further requests have arrived.
-    fn appended(&mut self, others_wait: bool) {
-        let _ = others_wait;
+    /// A group was written, and those who asked are about to be told. So many others wait by now.
+    fn written(&mut self, others: usize) {
+        let _ = others;
     }
+
+    /// Events were appended, or may have been; the followers in this process have been told.
+    fn appended(&mut self) {}
 
     /// The first request of a group has come: may wait for a moment, so that it takes more. `waiting`
     /// tells how many there are by now.
@@ -50,6 +52,7 @@ pub(crate) struct Failure {
 pub(crate) struct Appender {
     writer: Box<dyn Fn() -> Box<dyn WriteEvents> + Send + Sync>,
     wakers: Arc<Wakers>,
+    tail: Arc<Tail>,
     longest_queue: usize,
     running: Mutex<Option<Running>>,
 }
@@ -67,7 +70,13 @@ impl Appender {
         longest_queue: usize,
     ) -> Self {
         let writer = Box::new(move || -> Box<dyn WriteEvents> { Box::new(writer()) });
-        Self { writer, wakers, longest_queue, running: Mutex::new(None) }
+        let (tail, running) = (Arc::default(), Mutex::new(None));
+        Self { writer, wakers, tail, longest_queue, running }
+    }
+
+    /// What it has appended last.
+    pub(crate) fn tail(&self) -> &Tail {
+        &self.tail
     }
 
     /// The queue of the thread, which is started if it is not running.
@@ -80,9 +89,10 @@ impl Appender {
         }
         let (queue, requests) = mpsc::channel(self.longest_queue);
         let (writer, wakers) = ((self.writer)(), Arc::clone(&self.wakers));
+        let tail = Arc::clone(&self.tail);
         let thread = thread::Builder::new()
             .name("rederive-append".to_owned())
-            .spawn(move || serve(writer, &wakers, requests))
+            .spawn(move || serve(writer, &tail, &wakers, requests))
             .map_err(|error| AppendError::Unavailable {
                 message: format!("cannot start a thread: {error}"),
                 waited: std::time::Duration::ZERO,
@@ -108,7 +118,12 @@ impl Drop for Appender {
 
 /// Takes what has arrived while the last transaction ran, and writes it in one. When nothing
 /// arrives, it waits for the first.
-fn serve(mut writer: Box<dyn WriteEvents>, wakers: &Wakers, mut requests: mpsc::Receiver<Request>) {
+fn serve(
+    mut writer: Box<dyn WriteEvents>,
+    tail: &Tail,
+    wakers: &Wakers,
+    mut requests: mpsc::Receiver<Request>,
+) {
     while let Some(first) = requests.blocking_recv() {
         let size =
             |request: &Request| request.events.iter().map(|event| event.data.len()).sum::<usize>();
@@ -123,20 +138,27 @@ fn serve(mut writer: Box<dyn WriteEvents>, wakers: &Wakers, mut requests: mpsc::
             bytes += size(&next);
             group.push(next);
         }
-        if write(&mut *writer, group) {
+        if write(&mut *writer, tail, group, &|| requests.len()) {
             // Subscribers are code of others, and this thread has to go on.
             let _ = catch_unwind(AssertUnwindSafe(|| wakers.wake()));
-            writer.appended(!requests.is_empty());
+            writer.appended();
         }
     }
 }
 
 /// Writes one group and answers each request; true when something was appended.
-fn write(writer: &mut dyn WriteEvents, group: Vec<Request>) -> bool {
+fn write(
+    writer: &mut dyn WriteEvents,
+    tail: &Tail,
+    mut group: Vec<Request>,
+    others: &dyn Fn() -> usize,
+) -> bool {
     let written = catch_unwind(AssertUnwindSafe(|| writer.write(&group)));
     let failure = match written {
         Ok(Ok(replies)) => {
             let appended = replies.iter().any(Result::is_ok);
+            tail.keep(&mut group, &replies);
+            writer.written(others());
             for (request, reply) in group.into_iter().zip(replies) {
                 request.answer(reply);
             }
@@ -152,7 +174,7 @@ fn write(writer: &mut dyn WriteEvents, group: Vec<Request>) -> bool {
     if group.len() > 1 && failure.try_alone {
         let mut appended = false;
         for request in group {
-            appended |= write(writer, vec![request]);
+            appended |= write(writer, tail, vec![request], others);
         }
         return appended;
     }

@@ -57,6 +57,8 @@ pub(crate) struct Crowd {
 #[derive(Clone, Copy, Debug)]
 struct Last {
     requests: usize,
+    /// Those who waited already when it was written.
+    others: usize,
     id: u64,
     at: Instant,
 }
@@ -75,7 +77,14 @@ impl Default for Crowd {
 impl Crowd {
     /// So many requests were written, up to this id.
     pub(crate) fn wrote(&mut self, requests: usize, id: u64) {
-        self.last = Some(Last { requests, id, at: Instant::now() });
+        self.last = Some(Last { requests, others: 0, id, at: Instant::now() });
+    }
+
+    /// So many others waited when it was written.
+    pub(crate) fn leaves(&mut self, others: usize) {
+        if let Some(last) = &mut self.last {
+            last.others = others;
+        }
     }
 
     /// Waits for a moment, perhaps. `waiting` tells how many requests there are for the next group.
@@ -84,10 +93,7 @@ impl Crowd {
         if last.at.elapsed() > self.for_reducers || !self.let_reducers_go_first(furthest, last.id) {
             return;
         }
-        let back = waiting();
-        if back < last.requests {
-            self.until(back + last.requests, waiting);
-        }
+        self.until(last.others + last.requests, waiting);
     }
 
     /// The same where appends do not keep reducers from committing: those who come back at once wait for
@@ -95,7 +101,8 @@ impl Crowd {
     #[cfg(any(feature = "postgres", test))]
     pub(crate) fn wait_beside(&mut self, furthest: &Furthest, waiting: &dyn Fn() -> usize) {
         let Some(last) = self.last else { return };
-        if self.until(last.requests, waiting) >= last.requests {
+        let all = last.others + last.requests;
+        if self.until(all, waiting) >= all {
             self.last = None;
             return;
         }
@@ -172,12 +179,13 @@ mod tests {
         let furthest = Furthest::default();
         furthest.reach(1);
         crowd.wrote(5, 1);
+        crowd.leaves(1);
         let come = Cell::new(0);
         crowd.wait(&furthest, &|| {
             come.set(come.get() + 1);
             come.get()
         });
-        assert_eq!(come.get(), 6, "one was there, and five came back");
+        assert_eq!(come.get(), 6, "one had come meanwhile, and five came back");
         // All are back: nobody is waited for.
         crowd.wrote(5, 1);
         let asked = Cell::new(0);

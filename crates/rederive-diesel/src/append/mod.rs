@@ -6,6 +6,7 @@ mod blocking;
 mod crowd;
 mod decide;
 mod methods;
+mod tail;
 
 use std::{thread, time::Duration};
 
@@ -17,6 +18,7 @@ pub(crate) use appender::{Appender, Failure, WriteEvents};
 pub(crate) use crowd::{Crowd, Furthest};
 pub(crate) use decide::{Decided, Row, decide};
 pub(crate) use methods::append_methods;
+pub(crate) use tail::Tail;
 
 use self::blocking::{Waiting, block_on};
 use crate::{

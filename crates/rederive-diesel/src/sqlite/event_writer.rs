@@ -47,6 +47,10 @@ impl WriteEvents for EventWriter {
         Ok(replies)
     }
 
+    fn written(&mut self, others: usize) {
+        self.crowd.leaves(others);
+    }
+
     fn await_crowd(&mut self, waiting: &dyn Fn() -> usize) {
         self.crowd.wait(&self.connections.furthest, waiting);
     }

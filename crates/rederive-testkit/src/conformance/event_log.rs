@@ -102,10 +102,12 @@ pub fn all<T: LogUnderTest>() -> Vec<Check<T>> {
         reading::an_undecodable_event_is_told_apart_and_hides_no_other,
         reading::the_iterator_reads_what_the_slices_hold,
         reading::leaving_out_types_leaves_out_nothing_else,
+        reading::what_is_at_hand_is_what_a_read_finds,
         following::a_subscriber_is_woken_when_events_were_appended,
         following::the_log_keeps_no_subscriber_alive,
         following::a_subscriber_may_read_the_log_when_it_is_woken,
         following::no_gap_fills_up_behind_a_reader_while_others_append,
+        following::what_is_at_hand_leaves_no_gap_while_others_append,
     ]
 }
 

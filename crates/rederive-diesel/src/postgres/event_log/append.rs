@@ -150,7 +150,11 @@ impl WriteEvents for EventWriter {
         self.crowd.wait_beside(&self.connections.furthest, waiting);
     }
 
-    fn appended(&mut self, _: bool) {
+    fn written(&mut self, others: usize) {
+        self.crowd.leaves(others);
+    }
+
+    fn appended(&mut self) {
         self.listener.announce();
     }
 }

@@ -191,6 +191,10 @@ where
         Ok(read.into_slice(end, !full && upto >= head))
     }
 
+    fn recent(&self, after: &Cursor, limit: usize) -> Option<Slice<E>> {
+        self.database.0.appender.tail().slice(&self.codec, after, limit)
+    }
+
     fn event_type<'e>(&self, event: &'e E) -> Option<Cow<'e, str>> {
         self.codec.type_of(event).map(Cow::Borrowed)
     }

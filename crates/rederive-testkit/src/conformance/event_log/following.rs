@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use rederive_core::{Cursor, EventLog, Wake};
+use rederive_core::{Cursor, EventLog, Recorded, Wake};
 
 use super::{LogUnderTest, read_all};
 
@@ -71,12 +71,30 @@ pub fn a_subscriber_may_read_the_log_when_it_is_woken<T: LogUnderTest>(test: T) 
 /// Whoever reads on from where it was sees each event once and in order, though several append at
 /// the same time.
 pub fn no_gap_fills_up_behind_a_reader_while_others_append<T: LogUnderTest>(test: T) {
+    follow_while_others_append(&test, |log, at| read_all(log, at, 5));
+}
+
+/// The same for whoever takes what is at hand, and reads only what is not.
+pub fn what_is_at_hand_leaves_no_gap_while_others_append<T: LogUnderTest>(test: T) {
+    follow_while_others_append(&test, |log, at| match log.recent(at, 5) {
+        Some(slice) => (slice.events, slice.end),
+        None => {
+            let slice = log.fetch(at, 1).expect("it reads");
+            (slice.events, slice.end)
+        }
+    });
+}
+
+/// Follows the log by `read`, which reads some events after a place and says how far it came.
+fn follow_while_others_append<T: LogUnderTest>(
+    test: &T,
+    read: impl Fn(&T::Log, &Cursor) -> (Vec<Recorded<<T::Log as EventLog>::Event>>, Cursor),
+) {
     const APPENDERS: u64 = 4;
     const APPENDS: u64 = 40;
     let mut followed = Vec::new();
     let mut at = Cursor::Start;
     thread::scope(|scope| {
-        let test = &test;
         let append = move |appender: u64| {
             for append in 0..APPENDS {
                 let first = (appender * APPENDS + append) * 3;
@@ -87,10 +105,11 @@ pub fn no_gap_fills_up_behind_a_reader_while_others_append<T: LogUnderTest>(test
             (0..APPENDERS).map(|appender| scope.spawn(move || append(appender))).collect();
         loop {
             let is_last = appenders.iter().all(thread::ScopedJoinHandle::is_finished);
-            let (events, end) = read_all(test.log(), &at, 5);
+            let (events, end) = read(test.log(), &at);
+            let is_end = events.is_empty();
             followed.extend(events);
             at = end;
-            if is_last {
+            if is_last && is_end {
                 break;
             }
         }

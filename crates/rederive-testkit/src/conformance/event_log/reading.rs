@@ -278,3 +278,29 @@ pub fn leaving_out_types_leaves_out_nothing_else<T: LogUnderTest>(test: T) {
         }
     }
 }
+
+/// What the log has at hand after any place is what it would read there, up to some event, and is
+/// never more than was asked for.
+pub fn what_is_at_hand_is_what_a_read_finds<T: LogUnderTest>(test: T) {
+    let log = test.log();
+    for range in [0..3, 3..4, 4..9] {
+        test.append(range);
+        let (all, _) = read_all(log, &Cursor::Start, 1000);
+        let places = all.iter().map(|event| &event.cursor).chain([&Cursor::Start]);
+        for after in places {
+            for limit in [1, 2, 3, 1000] {
+                let Some(recent) = log.recent(after, limit) else { continue };
+                let read = log.fetch(after, 1000).expect("it reads");
+                assert!(recent.events.len() <= limit, "more than {limit} after {after}");
+                assert!(recent.undecodable.is_empty(), "what cannot be decoded is not at hand");
+                let end = recent.events.last().map(|event| &event.cursor);
+                assert_eq!(end, Some(&recent.end), "it ends with its last event");
+                for (recent, read) in recent.events.iter().zip(&read.events) {
+                    assert_eq!((&recent.cursor, recent.time), (&read.cursor, read.time));
+                    assert_eq!(test.number(&recent.data), test.number(&read.data));
+                }
+                assert_eq!(recent.at_head, recent.events.len() == read.events.len());
+            }
+        }
+    }
+}
