@@ -7,7 +7,11 @@ use std::{
 };
 
 use crate::{
-    account::Account, folder::Folder, keeper::Keeper, port::Port, programs::Programs,
+    account::Account,
+    folder::Folder,
+    keeper::Keeper,
+    port::{self, Port},
+    programs::Programs,
     server::Server,
 };
 
@@ -155,7 +159,7 @@ impl Cluster {
     /// The URL of a database, for the superuser.
     #[must_use]
     pub fn url(&self, database: &str) -> String {
-        format!("postgres://postgres@127.0.0.1:{}/{database}", self.port())
+        port::url(self.port(), database)
     }
 
     /// The server's port on 127.0.0.1.

@@ -6,9 +6,25 @@
 //! - [`Pgbouncer`] is a pooler before such a cluster.
 //! - [`Proxy`] stands between a test and its server, and cuts connections at the worst moments.
 //!
+//! ```no_run
+//! # use test_postgres::{Cluster, Database, Moment, Proxy};
+//! # fn example(execute: test_postgres::Execute) -> Result<(), Box<dyn std::error::Error>> {
+//! // `execute` is the client's part: it connects to a URL and runs a statement.
+//! let database = Database::create(execute);
+//! database.execute("CREATE TABLE accounts (id text PRIMARY KEY)");
+//!
+//! let mut cluster = Cluster::start()?;
+//! let proxy = Proxy::to(cluster.port())?;
+//! proxy.cut_at(Moment::AfterCommit, "INSERT INTO accounts");
+//! // Whoever inserts by way of `proxy.url("postgres")` does not hear that it was committed.
+//! cluster.kill()?;
+//! cluster.start_again()?;
+//! # Ok(()) }
+//! ```
+//!
 //! A cluster lives in a temporary folder and listens on 127.0.0.1 only. It ends with the process that
 //! started it, however that ends: a process beside it, the keeper, sees to it. Nothing here needs an async
-//! runtime, a database client, or anything beyond the standard library and the shell.
+//! runtime, a database client, or anything beyond the standard library and the shell of a Unix system.
 //!
 //! Errors are sentences for whoever reads the terminal.
 

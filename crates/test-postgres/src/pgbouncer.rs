@@ -10,7 +10,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::{cluster::Cluster, port::Port};
+use crate::{
+    cluster::Cluster,
+    port::{self, Port},
+};
 
 /// Where systems put it, beside `PATH`.
 const USUAL: &[&str] =
@@ -120,7 +123,7 @@ impl Pgbouncer {
     /// The URL of a database through it.
     #[must_use]
     pub fn url(&self, database: &str) -> String {
-        format!("postgres://postgres@127.0.0.1:{}/{database}", self.port.number())
+        port::url(self.port.number(), database)
     }
 }
 

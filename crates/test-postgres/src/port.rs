@@ -1,4 +1,5 @@
-//! [`Port`]: a port that no other cluster of ours takes, also while its server is down.
+//! [`Port`]: a port that no other cluster of ours takes, also while its server is down; and the URL of
+//! a database on one.
 
 use std::{
     hash::{BuildHasher as _, RandomState},
@@ -37,6 +38,11 @@ impl Port {
     pub(crate) fn number(&self) -> u16 {
         self.number
     }
+}
+
+/// The URL of a database for the superuser, who needs no password, by way of this port.
+pub(crate) fn url(port: u16, database: &str) -> String {
+    format!("postgres://postgres@127.0.0.1:{port}/{database}")
 }
 
 #[cfg(test)]

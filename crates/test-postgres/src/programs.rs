@@ -6,6 +6,8 @@ use std::{
     process::Command,
 };
 
+use crate::URL_VARIABLE;
+
 /// Where distributions put them, a `*` for any characters of one name. Within one of these the newest
 /// version comes first.
 const USUAL: &[&str] = &[
@@ -44,12 +46,13 @@ impl Programs {
             .chain(USUAL.iter().flat_map(|pattern| matching(pattern)))
             .chain(told_by_pg_config());
         Self::first_of(candidates).ok_or_else(|| {
-            "PostgreSQL's server programs (postgres, initdb) were found neither in PATH nor in the \
-             usual folders. Install them (Debian, Ubuntu: `sudo apt-get install postgresql`; Fedora: \
-             `sudo dnf install postgresql-server`; macOS: `brew install postgresql`), or name a \
-             server of yours: REDERIVE_TEST_POSTGRES_URL=postgres://USER@HOST/DATABASE, of a role \
-             that may create databases"
-                .to_owned()
+            format!(
+                "PostgreSQL's server programs (postgres, initdb) were found neither in PATH nor in \
+                 the usual folders. Install them (Debian, Ubuntu: `sudo apt-get install \
+                 postgresql`; Fedora: `sudo dnf install postgresql-server`; macOS: `brew install \
+                 postgresql`), or name a server of yours: {URL_VARIABLE}=postgres://USER@HOST/DATABASE, \
+                 of a role that may create databases"
+            )
         })
     }
 

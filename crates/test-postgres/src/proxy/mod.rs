@@ -19,6 +19,8 @@ use line::Line;
 use trap::Trap;
 pub use trap::{Moment, Then};
 
+use crate::port;
+
 /// Passes connections on to a server on this machine.
 ///
 /// It reads along, so that a test can lay a trap for one transaction: for the one that has a certain
@@ -77,7 +79,7 @@ impl Proxy {
     /// The URL of a database of the server, for the superuser `postgres`, by way of the proxy.
     #[must_use]
     pub fn url(&self, database: &str) -> String {
-        format!("postgres://postgres@127.0.0.1:{}/{database}", self.port)
+        port::url(self.port, database)
     }
 
     /// The port of the server.
