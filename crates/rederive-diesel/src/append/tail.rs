@@ -57,14 +57,12 @@ impl Tail {
         }
         let time = group.time.as_micros();
         let rows = events.iter().zip(ids).map(|(event, id)| {
-            (*id, time, event.event_type.as_deref().map(Name::new), Decoded::new(&event.data))
+            Ok((*id, time, event.event_type.as_deref().map(Name::new), Decoded::new(&event.data)))
         });
-        let mut read = Read::of_decoded(codec, rows);
-        if !read.broken().is_empty() {
-            return None;
-        }
-        let end = cursor_of(read.last()?.id());
-        Some(read.into_slice(end, true))
+        let read = Read::of_decoded(codec, rows).ok()?;
+        let end = cursor_of(read.last()?);
+        let slice = read.into_slice(end, true);
+        slice.undecodable.is_empty().then_some(slice)
     }
 }
 
