@@ -74,6 +74,8 @@ pub(super) fn merged(batch: &Batch) -> Vec<Delta<'_>> {
         deltas[place].balance += event.change();
         deltas[place].version += 1;
     }
+    // In the order of the index: what SQLite needs next is still at hand.
+    deltas.sort_unstable_by_key(|delta| delta.account);
     deltas
 }
 
