@@ -24,7 +24,11 @@ pub(crate) const LONG: Duration = Duration::from_secs(3600);
 /// and none is ever idle for long enough to stop.
 pub(crate) fn config(stay: bool) -> Config {
     let config = Config::default();
-    if stay { Config { idle_timeout: LONG, bulk: usize::MAX, ..config } } else { config }
+    if stay {
+        Config { idle_timeout: LONG, bulk: usize::MAX, gather: usize::MAX, ..config }
+    } else {
+        config
+    }
 }
 
 /// Has the first so many reducers catch up with the log.

@@ -138,18 +138,18 @@ fn serve(
             bytes += size(&next);
             group.push(next);
         }
-        if write(&mut *writer, tail, group, &|| requests.len()) {
-            // Subscribers are code of others, and this thread has to go on.
-            let _ = catch_unwind(AssertUnwindSafe(|| wakers.wake()));
+        if write(&mut *writer, tail, wakers, group, &|| requests.len()) {
             writer.appended();
         }
     }
 }
 
-/// Writes one group and answers each request; true when something was appended.
+/// Writes one group, wakes those who follow when something was appended, and answers each request.
+/// True when something was appended, or may have been.
 fn write(
     writer: &mut dyn WriteEvents,
     tail: &Tail,
+    wakers: &Wakers,
     mut group: Vec<Request>,
     others: &dyn Fn() -> usize,
 ) -> bool {
@@ -159,6 +159,10 @@ fn write(
             let appended = replies.iter().any(Result::is_ok);
             tail.keep(&mut group, &replies);
             writer.written(others());
+            if appended {
+                // First of all: whoever asked is going to wait for them.
+                wake(wakers);
+            }
             for (request, reply) in group.into_iter().zip(replies) {
                 request.answer(reply);
             }
@@ -174,7 +178,7 @@ fn write(
     if group.len() > 1 && failure.try_alone {
         let mut appended = false;
         for request in group {
-            appended |= write(writer, tail, vec![request], others);
+            appended |= write(writer, tail, wakers, vec![request], others);
         }
         return appended;
     }
@@ -182,5 +186,14 @@ fn write(
         request.answer(Err(failure.error.clone()));
     }
     // In doubt, it may be there.
-    matches!(failure.error, AppendError::InDoubt { .. })
+    let may_be_there = matches!(failure.error, AppendError::InDoubt { .. });
+    if may_be_there {
+        wake(wakers);
+    }
+    may_be_there
+}
+
+fn wake(wakers: &Wakers) {
+    // Subscribers are code of others, and this thread has to go on.
+    let _ = catch_unwind(AssertUnwindSafe(|| wakers.wake()));
 }

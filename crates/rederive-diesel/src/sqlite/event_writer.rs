@@ -125,7 +125,8 @@ fn last_id(conn: &mut SqliteConnection) -> QueryResult<i64> {
     let given = sqlite_sequence::table
         .filter(sqlite_sequence::name.eq("rederive_events"))
         .select(sqlite_sequence::seq)
-        .first::<i64>(conn)
+        // Not `first`: SQLite prepares a statement anew each time its `LIMIT` is bound.
+        .get_result::<i64>(conn)
         .optional()?;
     Ok(given.unwrap_or(0))
 }
@@ -135,6 +136,6 @@ pub(super) fn stream_version(conn: &mut SqliteConnection, stream: &str) -> Query
     let version = events::table
         .filter(events::stream.eq(stream))
         .select(max(events::stream_version))
-        .first::<Option<i64>>(conn)?;
+        .get_result::<Option<i64>>(conn)?;
     Ok(version.unwrap_or(0))
 }
