@@ -8,7 +8,7 @@ use std::{
 /// A gate that threads wait at while it is closed. Clones are the same gate.
 ///
 /// Whoever waits longer than [`Gate::PATIENCE`] panics, so that a test that does not open its gate
-/// fails instead of hanging.
+/// ends. Where somebody expects panics and goes on, opening the gate fails: it was too late.
 #[derive(Clone, Debug, Default)]
 pub struct Gate(Arc<Shared>);
 
@@ -22,6 +22,8 @@ struct Shared {
 struct State {
     open: bool,
     arrived: usize,
+    /// Somebody has waited too long.
+    given_up: bool,
 }
 
 impl Gate {
@@ -34,9 +36,17 @@ impl Gate {
     }
 
     /// Lets everybody pass, those who wait and those who come later.
+    ///
+    /// # Panics
+    /// When somebody has waited longer than [`Gate::PATIENCE`] for it.
+    #[track_caller]
     pub fn open(&self) {
-        self.lock().open = true;
+        let mut state = self.lock();
+        state.open = true;
+        let given_up = state.given_up;
+        drop(state);
         self.0.changed.notify_all();
+        assert!(!given_up, "the gate is opened after more than {:?}", Self::PATIENCE);
     }
 
     /// Holds those who come from now on.
@@ -58,7 +68,8 @@ impl Gate {
         state.arrived += 1;
         self.0.changed.notify_all();
         let wait = self.0.changed.wait_timeout_while(state, Self::PATIENCE, |state| !state.open);
-        let (state, waited) = wait.unwrap_or_else(PoisonError::into_inner);
+        let (mut state, waited) = wait.unwrap_or_else(PoisonError::into_inner);
+        state.given_up |= waited.timed_out();
         drop(state);
         assert!(!waited.timed_out(), "nobody opened the gate within {:?}", Self::PATIENCE);
     }
