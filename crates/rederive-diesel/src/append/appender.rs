@@ -9,7 +9,7 @@ use std::{
 use rederive_core::{Wakers, error::panic_message};
 use tokio::sync::mpsc;
 
-use super::{Appended, Request, Tail};
+use super::{Appended, Request, Tail, Written};
 use crate::AppendError;
 
 /// A transaction takes no further appends once it has so many events or bytes.
@@ -24,12 +24,12 @@ pub(crate) trait WriteEvents: Send + 'static {
     /// Unless the failure says otherwise, nothing was appended.
     fn write(&mut self, group: &[Request]) -> Result<Vec<Result<Appended, AppendError>>, Failure>;
 
-    /// A group was written, and those who asked are about to be told. So many others wait by now.
-    fn written(&mut self, others: usize) {
-        let _ = others;
+    /// Events were appended, and those who asked are about to be told.
+    fn written(&mut self, written: Written) {
+        let _ = written;
     }
 
-    /// Events were appended, or may have been; the followers in this process have been told.
+    /// Events were appended, or may have been; all in this process have been told.
     fn appended(&mut self) {}
 
     /// The first request of a group has come: may wait for a moment, so that it takes more. `waiting`
@@ -88,11 +88,11 @@ impl Appender {
             return Ok(queue.clone());
         }
         let (queue, requests) = mpsc::channel(self.longest_queue);
-        let (writer, wakers) = ((self.writer)(), Arc::clone(&self.wakers));
-        let tail = Arc::clone(&self.tail);
+        let (tail, wakers) = (Arc::clone(&self.tail), Arc::clone(&self.wakers));
+        let service = Service { writer: (self.writer)(), tail, wakers, requests };
         let thread = thread::Builder::new()
             .name("rederive-append".to_owned())
-            .spawn(move || serve(writer, &tail, &wakers, requests))
+            .spawn(move || service.run())
             .map_err(|error| AppendError::Unavailable {
                 message: format!("cannot start a thread: {error}"),
                 waited: std::time::Duration::ZERO,
@@ -116,84 +116,97 @@ impl Drop for Appender {
     }
 }
 
-/// Takes what has arrived while the last transaction ran, and writes it in one. When nothing
-/// arrives, it waits for the first.
-fn serve(
-    mut writer: Box<dyn WriteEvents>,
-    tail: &Tail,
-    wakers: &Wakers,
-    mut requests: mpsc::Receiver<Request>,
-) {
-    while let Some(first) = requests.blocking_recv() {
+/// What the thread works with.
+struct Service {
+    writer: Box<dyn WriteEvents>,
+    tail: Arc<Tail>,
+    wakers: Arc<Wakers>,
+    requests: mpsc::Receiver<Request>,
+}
+
+impl Service {
+    /// Writes in one transaction what has arrived while the last one ran. When nothing arrives, it waits
+    /// for the first.
+    fn run(mut self) {
+        while let Some(first) = self.requests.blocking_recv() {
+            self.writer.await_crowd(&|| self.requests.len() + 1);
+            let group = self.group(first);
+            if self.write(group) {
+                self.writer.appended();
+            }
+        }
+    }
+
+    /// What has arrived by now, as far as a transaction takes it.
+    fn group(&mut self, first: Request) -> Vec<Request> {
         let size =
             |request: &Request| request.events.iter().map(|event| event.data.len()).sum::<usize>();
-        writer.await_crowd(&|| requests.len() + 1);
         let (mut count, mut bytes) = (first.events.len(), size(&first));
         let mut group = vec![first];
         while count < MOST_EVENTS
             && bytes < MOST_BYTES
-            && let Ok(next) = requests.try_recv()
+            && let Ok(next) = self.requests.try_recv()
         {
             count += next.events.len();
             bytes += size(&next);
             group.push(next);
         }
-        if write(&mut *writer, tail, wakers, group, &|| requests.len()) {
-            writer.appended();
-        }
+        group
     }
-}
 
-/// Writes one group, wakes those who follow when something was appended, and answers each request.
-/// True when something was appended, or may have been.
-fn write(
-    writer: &mut dyn WriteEvents,
-    tail: &Tail,
-    wakers: &Wakers,
-    mut group: Vec<Request>,
-    others: &dyn Fn() -> usize,
-) -> bool {
-    let written = catch_unwind(AssertUnwindSafe(|| writer.write(&group)));
-    let failure = match written {
-        Ok(Ok(replies)) => {
-            let appended = replies.iter().any(Result::is_ok);
-            tail.keep(&mut group, &replies);
-            writer.written(others());
-            if appended {
-                // First of all: whoever asked is going to wait for them.
-                wake(wakers);
+    /// Writes a group and answers its requests. True when something was appended, or may have been.
+    fn write(&mut self, group: Vec<Request>) -> bool {
+        let failure = match catch_unwind(AssertUnwindSafe(|| self.writer.write(&group))) {
+            Ok(Ok(replies)) => return self.written(group, replies),
+            Ok(Err(failure)) => failure,
+            Err(payload) => {
+                let message = format!("a panic while appending: {}", panic_message(&*payload));
+                Failure { error: AppendError::InDoubt { message }, try_alone: false }
             }
-            for (request, reply) in group.into_iter().zip(replies) {
-                request.answer(reply);
+        };
+        // Alone, a request is told its own fault; otherwise each is tried alone.
+        if group.len() > 1 && failure.try_alone {
+            let mut appended = false;
+            for request in group {
+                appended |= self.write(vec![request]);
             }
             return appended;
         }
-        Ok(Err(failure)) => failure,
-        Err(payload) => {
-            let message = format!("a panic while appending: {}", panic_message(&*payload));
-            Failure { error: AppendError::InDoubt { message }, try_alone: false }
-        }
-    };
-    // Alone, a request is told its own fault; otherwise each is tried alone.
-    if group.len() > 1 && failure.try_alone {
-        let mut appended = false;
         for request in group {
-            appended |= write(writer, tail, wakers, vec![request], others);
+            request.answer(Err(failure.error.clone()));
         }
-        return appended;
+        // In doubt, it may be there.
+        let may_be_there = matches!(failure.error, AppendError::InDoubt { .. });
+        if may_be_there {
+            self.wake();
+        }
+        may_be_there
     }
-    for request in group {
-        request.answer(Err(failure.error.clone()));
-    }
-    // In doubt, it may be there.
-    let may_be_there = matches!(failure.error, AppendError::InDoubt { .. });
-    if may_be_there {
-        wake(wakers);
-    }
-    may_be_there
-}
 
-fn wake(wakers: &Wakers) {
-    // Subscribers are code of others, and this thread has to go on.
-    let _ = catch_unwind(AssertUnwindSafe(|| wakers.wake()));
+    /// Wakes those who follow when something was appended, and answers each request. True when something
+    /// was appended.
+    fn written(
+        &mut self,
+        mut group: Vec<Request>,
+        replies: Vec<Result<Appended, AppendError>>,
+    ) -> bool {
+        self.tail.keep(&mut group, &replies);
+        let ids = replies.iter().flatten().filter_map(|appended| appended.ids.last());
+        let last = ids.max().and_then(|id| u64::try_from(*id).ok());
+        if let Some(id) = last {
+            let (requests, others) = (group.len(), self.requests.len());
+            self.writer.written(Written { requests, others, id });
+            // First of all: whoever asked is going to wait for them.
+            self.wake();
+        }
+        for (request, reply) in group.into_iter().zip(replies) {
+            request.answer(reply);
+        }
+        last.is_some()
+    }
+
+    fn wake(&self) {
+        // Subscribers are code of others, and this thread has to go on.
+        let _ = catch_unwind(AssertUnwindSafe(|| self.wakers.wake()));
+    }
 }

@@ -54,11 +54,21 @@ pub(crate) struct Crowd {
     skip: u32,
 }
 
+/// A group that was written, in which something was appended.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Written {
+    /// How many requests it held.
+    pub(crate) requests: usize,
+    /// How many others waited already when it was written.
+    pub(crate) others: usize,
+    /// Its last event.
+    pub(crate) id: u64,
+}
+
 #[derive(Clone, Copy, Debug)]
 struct Last {
-    requests: usize,
-    /// Those who waited already when it was written.
-    others: usize,
+    /// How many requests there are once all have come back.
+    back: usize,
     id: u64,
     at: Instant,
 }
@@ -75,16 +85,9 @@ impl Default for Crowd {
 }
 
 impl Crowd {
-    /// So many requests were written, up to this id.
-    pub(crate) fn wrote(&mut self, requests: usize, id: u64) {
-        self.last = Some(Last { requests, others: 0, id, at: Instant::now() });
-    }
-
-    /// So many others waited when it was written.
-    pub(crate) fn leaves(&mut self, others: usize) {
-        if let Some(last) = &mut self.last {
-            last.others = others;
-        }
+    /// A group was written.
+    pub(crate) fn wrote(&mut self, Written { requests, others, id }: Written) {
+        self.last = Some(Last { back: requests + others, id, at: Instant::now() });
     }
 
     /// Waits for a moment, perhaps. `waiting` tells how many requests there are for the next group.
@@ -93,7 +96,7 @@ impl Crowd {
         if last.at.elapsed() > self.for_reducers || !self.let_reducers_go_first(furthest, last.id) {
             return;
         }
-        self.until(last.others + last.requests, waiting);
+        self.until(last.back, waiting);
     }
 
     /// The same where appends do not keep reducers from committing: those who come back at once wait for
@@ -101,8 +104,7 @@ impl Crowd {
     #[cfg(any(feature = "postgres", test))]
     pub(crate) fn wait_beside(&mut self, furthest: &Furthest, waiting: &dyn Fn() -> usize) {
         let Some(last) = self.last else { return };
-        let all = last.others + last.requests;
-        if self.until(all, waiting) >= all {
+        if self.until(last.back, waiting) >= last.back {
             self.last = None;
             return;
         }
@@ -144,12 +146,16 @@ mod tests {
 
     use super::*;
 
+    fn written(requests: usize, id: u64) -> Written {
+        Written { requests, others: 0, id }
+    }
+
     #[test]
     fn without_a_reducer_it_is_waited_ever_more_seldom() {
         let (furthest, mut crowd) = (Furthest::default(), Crowd::default());
         let mut waits = 0;
         for id in 1..200 {
-            crowd.wrote(1, id);
+            crowd.wrote(written(1, id));
             let skip = crowd.skip;
             crowd.wait(&furthest, &|| 1);
             waits += u32::from(crowd.skip > skip);
@@ -160,7 +166,7 @@ mod tests {
     #[test]
     fn reducers_go_first() {
         let (furthest, mut crowd) = (Arc::new(Furthest::default()), Crowd::default());
-        crowd.wrote(1, 7);
+        crowd.wrote(written(1, 7));
         let reducer = Arc::clone(&furthest);
         let reducer = thread::spawn(move || reducer.reach(7));
         crowd.wait(&furthest, &|| 1);
@@ -178,8 +184,7 @@ mod tests {
         let mut crowd = Crowd { for_reducers, for_crowd, ..Crowd::default() };
         let furthest = Furthest::default();
         furthest.reach(1);
-        crowd.wrote(5, 1);
-        crowd.leaves(1);
+        crowd.wrote(Written { requests: 5, others: 1, id: 1 });
         let come = Cell::new(0);
         crowd.wait(&furthest, &|| {
             come.set(come.get() + 1);
@@ -187,7 +192,7 @@ mod tests {
         });
         assert_eq!(come.get(), 6, "one had come meanwhile, and five came back");
         // All are back: nobody is waited for.
-        crowd.wrote(5, 1);
+        crowd.wrote(written(5, 1));
         let asked = Cell::new(0);
         crowd.wait(&furthest, &|| {
             asked.set(asked.get() + 1);
@@ -202,9 +207,9 @@ mod tests {
         let mut crowd = Crowd { for_reducers, for_crowd, ..Crowd::default() };
         // No reducer ever comes: to wait for one would have no end.
         let furthest = Furthest::default();
-        crowd.wrote(1, 7);
+        crowd.wrote(written(1, 7));
         crowd.wait_beside(&furthest, &|| 1);
-        crowd.wrote(3, 8);
+        crowd.wrote(written(3, 8));
         let come = Cell::new(0);
         crowd.wait_beside(&furthest, &|| {
             come.set(come.get() + 1);
@@ -218,7 +223,7 @@ mod tests {
         let (for_reducers, for_crowd) = (Duration::MAX, Duration::MAX);
         let mut crowd = Crowd { for_reducers, for_crowd, ..Crowd::default() };
         let furthest = Arc::new(Furthest::default());
-        crowd.wrote(2, 7);
+        crowd.wrote(written(2, 7));
         let asked = Cell::new(0);
         let reducer = Arc::clone(&furthest);
         thread::scope(|scope| {

@@ -15,7 +15,7 @@ use serde::Serialize;
 use tokio::sync::{mpsc, oneshot};
 
 pub(crate) use appender::{Appender, Failure, WriteEvents};
-pub(crate) use crowd::{Crowd, Furthest};
+pub(crate) use crowd::{Crowd, Furthest, Written};
 pub(crate) use decide::{Decided, Row, decide};
 pub(crate) use methods::append_methods;
 pub(crate) use tail::Tail;

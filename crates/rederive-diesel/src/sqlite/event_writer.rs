@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     AppendError,
-    append::{self, Appended, Crowd, Decided, Failure, Request, WriteEvents},
+    append::{self, Appended, Crowd, Decided, Failure, Request, WriteEvents, Written},
     schema::rederive_events as events,
 };
 
@@ -35,20 +35,15 @@ impl WriteEvents for EventWriter {
     fn write(&mut self, group: &[Request]) -> Result<Vec<Result<Appended, AppendError>>, Failure> {
         let begun = Instant::now();
         let written = self.connections.transaction(|conn| insert(conn, group));
-        let replies = written.map_err(|failed| {
+        written.map_err(|failed| {
             let blames = |error| !Fault::of(error).is_transient();
             let try_alone = matches!(&failed, Failed::Body(error) if blames(error));
             Failure { error: self.explain(&failed, begun), try_alone }
-        })?;
-        let last = replies.iter().flatten().filter_map(|appended| appended.ids.last()).max();
-        if let Some(last) = last.and_then(|last| u64::try_from(*last).ok()) {
-            self.crowd.wrote(group.len(), last);
-        }
-        Ok(replies)
+        })
     }
 
-    fn written(&mut self, others: usize) {
-        self.crowd.leaves(others);
+    fn written(&mut self, written: Written) {
+        self.crowd.wrote(written);
     }
 
     fn await_crowd(&mut self, waiting: &dyn Fn() -> usize) {

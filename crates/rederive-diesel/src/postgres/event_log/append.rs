@@ -25,7 +25,7 @@ use super::{
 };
 use crate::{
     AppendError,
-    append::{self, Appended, Crowd, Decided, Failure, Request, WriteEvents},
+    append::{self, Appended, Crowd, Decided, Failure, Request, WriteEvents, Written},
 };
 
 /// How often a group is tried: once more when a connection was lost before anything was committed, or
@@ -106,12 +106,7 @@ impl WriteEvents for EventWriter {
                 Ok(())
             });
             let failed = match (done, sent) {
-                (Ok(()), Some(sent)) => {
-                    if let Some(last) = sent.ids.last().and_then(|id| u64::try_from(*id).ok()) {
-                        self.crowd.wrote(group.len(), last);
-                    }
-                    return Ok(sent.replies);
-                }
+                (Ok(()), Some(sent)) => return Ok(sent.replies),
                 (Err(Failed::Commit(error)), Some(sent)) if in_doubt(&error) => {
                     let message = text_of(&error);
                     match doubt::look_up(&mut self.line, &self.connections, &sent) {
@@ -150,8 +145,8 @@ impl WriteEvents for EventWriter {
         self.crowd.wait_beside(&self.connections.furthest, waiting);
     }
 
-    fn written(&mut self, others: usize) {
-        self.crowd.leaves(others);
+    fn written(&mut self, written: Written) {
+        self.crowd.wrote(written);
     }
 
     fn appended(&mut self) {
