@@ -7,11 +7,13 @@ use rederive_testkit::{CommitFault, Gate, Rng, for_each_seed};
 use crate::fixture::{
     PATIENCE, World,
     bank::{Accounts, Event, fold_healed},
+    notices::passivated,
     on_every_store, outcomes, status, until,
 };
 
 on_every_store!(
     many_events_of_a_read_need_no_actors_and_few_do,
+    many_events_of_a_read_are_one_commit_also_of_partitions_that_had_an_actor,
     in_bulk_no_partition_has_an_actor_and_once_caught_up_each_has,
     whoever_waits_in_bulk_is_answered_when_it_is_committed,
     a_group_takes_all_that_was_read_meanwhile,
@@ -118,14 +120,39 @@ async fn many_events_of_a_read_need_no_actors_and_few_do(world: World) {
     let few = world.append((0..3).map(|id| Event::deposited(&id.to_string(), 1)));
     handle.wait(Await::events("accounts", &few)).await.expect("done");
     assert_eq!(world.probe.count(activated), 3);
-    // Whoever has an actor keeps it, and what fails is given one.
+    // Whose actor is idle does without, and what fails is given one.
     let poison = Event::poison("9");
     let events = (0..8).map(|id| Event::deposited(&id.to_string(), 2)).chain([poison]);
     let many = world.append(events);
     let done = outcomes(handle.wait(Await::events("accounts", &many)).await);
     assert_eq!(done[..8], vec![Outcome::Done; 8]);
     assert!(matches!(done[8], Outcome::Halted(_)), "{:?}", done[8]);
-    assert_eq!(world.probe.count(activated), 4);
+    assert_eq!((world.probe.count(activated), world.probe.count(passivated)), (4, 3));
+    handle.stop().await;
+    world.check();
+}
+
+async fn many_events_of_a_read_are_one_commit_also_of_partitions_that_had_an_actor(world: World) {
+    let world = world.with(|config| (config.bulk, config.gather) = (usize::MAX, 5));
+    let handle = world.start().await;
+    let few = world.append((0..4).map(|id| Event::opened(&id.to_string())));
+    handle.wait(Await::events("accounts", &few)).await.expect("done");
+    assert_eq!(status(&handle).await.active_partitions, 4);
+    let before = world.store_faults().counts().commits;
+    let deposits = (0..4).map(|id| Event::deposited(&id.to_string(), 1));
+    let many = world.append(deposits.chain((4..8).map(|id| Event::opened(&id.to_string()))));
+    handle.wait(Await::events("accounts", &many)).await.expect("done");
+    assert_eq!(world.store_faults().counts().commits - before, 1);
+    assert_eq!(status(&handle).await.active_partitions, 0);
+    // One in the middle of an event keeps its actor, and its order.
+    let gate = Gate::closed();
+    world.store_faults().on_commit(CommitFault::Stall(gate.clone()));
+    world.append([Event::deposited("0", 1)]);
+    gate.wait_for_arrivals(1, PATIENCE);
+    let many = world.append((0..8).map(|id| Event::deposited(&id.to_string(), 2)));
+    gate.open();
+    handle.wait(Await::events("accounts", &many)).await.expect("done");
+    assert_eq!(world.probe.count(activated), 5);
     handle.stop().await;
     world.check();
 }

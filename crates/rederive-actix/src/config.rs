@@ -26,9 +26,9 @@ pub struct Config {
     /// a [rebuild](Self::rebuild), and partitions that begin are run without an actor each, until a
     /// read finds fewer events or it has caught up. Default 1000.
     pub bulk: usize,
-    /// How many events a read must have found for those of partitions without an actor to be reduced
-    /// together, without starting one for each; only for reducers that keep no state. Default 16: for
-    /// so many, actors cost more than all else. `usize::MAX` leaves that to [bulk](Self::bulk).
+    /// How many events a read must have found for those of partitions that have nothing in flight to be
+    /// reduced together, without an actor for each; only for reducers that keep no state. Default 16:
+    /// for so many, actors cost more than all else. `usize::MAX` leaves that to [bulk](Self::bulk).
     pub gather: usize,
     /// How often observers are told how far a rebuild is, at most. Default 1 s.
     pub progress_interval: Duration,

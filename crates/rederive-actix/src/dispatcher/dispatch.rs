@@ -86,6 +86,17 @@ impl<E: Send + Sync + 'static> Dispatcher<E> {
             events += 1;
             let index = u32::try_from(entry.index()).unwrap_or(u32::MAX);
             partitions.for_each_distinct(|partition| {
+                if gathers
+                    && many
+                    && let Some(host) = self.routes.retire(&partition, watermark)
+                {
+                    residents.passivate(&host);
+                    if !host.is_here() {
+                        let reducer = Arc::clone(&links.name);
+                        let partition = partition.clone();
+                        links.observers.tell(&Notice::Passivated { reducer, partition });
+                    }
+                }
                 if let Some(route) = self.routes.get_mut(&partition) {
                     if route.batch.is_empty() {
                         touched.push(partition);

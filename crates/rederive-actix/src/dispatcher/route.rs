@@ -352,7 +352,11 @@ impl<A> Routes<A> {
 impl<A> Route<A> {
     /// True when it has nothing in flight.
     fn is_idle(&self) -> bool {
-        self.unsettled.is_empty() && !self.lost && !self.recovering && !self.resetting
+        self.unsettled.is_empty()
+            && self.batch.is_empty()
+            && !self.lost
+            && !self.recovering
+            && !self.resetting
     }
 
     /// Notes that these deliveries are settled; true when nothing is in flight any more.

@@ -79,8 +79,8 @@ const QUIET: u32 = 3;
 
 impl Default for Crowd {
     fn default() -> Self {
-        let (for_reducers, for_crowd) = (Duration::from_millis(10), Duration::from_millis(2));
-        Self { for_reducers, for_crowd, last: None, misses: 0, skip: 0 }
+        let longest = Duration::from_millis(10);
+        Self { for_reducers: longest, for_crowd: longest, last: None, misses: 0, skip: 0 }
     }
 }
 

@@ -23,9 +23,9 @@ use crate::{
 ///
 /// Ids grow in the order of commits and are never given twice, so a follower that reads what is
 /// above its cursor misses nothing. Appends of the whole process are written by one thread, those
-/// that arrive meanwhile together in the next transaction; for at most 12 ms it lets reducers of the
-/// same database go first, and those come back who append again once their events have taken effect. Appending wakes the followers in this
-/// process; those in another one find new events when they poll.
+/// that arrive meanwhile together in the next transaction; for at most 20 ms it lets reducers of the
+/// same database go first, and those come back who append again once their events have taken effect.
+/// Appending wakes the followers in this process; those in another one find new events when they poll.
 ///
 /// Beside each event stands the name of its type: the variant, if the events are an enum as serde
 /// writes it by default, or what [`typed_by`](Self::typed_by) says. So reducers that want some types
