@@ -1,4 +1,5 @@
-//! What is reduced together in bulk, from the dispatching of its events to the answer of the store.
+//! What is reduced together, from the dispatching of its events to the answer of the store: in bulk, and
+//! what larger reads find ([`Config::gather`](crate::Config::gather)).
 //!
 //! While a group is under way, events are gathered. They are reduced as soon as it is answered, or
 //! while it is still under way if no more is being read. What meets with trouble, an event that fails

@@ -1,8 +1,9 @@
 //! [`Gathering`]: events of many partitions that are reduced together.
 //!
 //! A partition whose reducer keeps nothing from one event to the next needs no state machine to reduce
-//! events that meet with no trouble: where the reducer stands, it stands. So in bulk its events are only
-//! gathered here. Those of a partition that does meet with trouble are taken out again.
+//! events that meet with no trouble: where the reducer stands, it stands. So where many events
+//! are read at once, they are only gathered here. Those of a partition that does meet with trouble are
+//! taken out again.
 //!
 //! Events are reduced in the order of the log, as they lie in memory, and not partition by partition:
 //! looking for the events of one partition among very many costs more than reducing them.

@@ -69,8 +69,8 @@ pub(crate) struct Dispatcher<E: Send + Sync + 'static> {
     residents: Residents<E>,
     gathered: Gathered<E>,
     grouping: Grouping,
-    /// Whether there is so much to come that partitions are run here, without actors of their own, or
-    /// their events are reduced together.
+    /// Whether there is so much to come that partitions are run here, without actors of their own, and
+    /// that the sizes are those of a rebuild. Events are [gathered] for less.
     bulk: bool,
     repairs: repair::Repairs<Host<E>>,
     loads: load::Loads,
