@@ -15,6 +15,7 @@ mod typed_ops;
 mod explain;
 mod typed_rows;
 mod values;
+mod at_hand;
 mod event_log;
 mod query_log;
 mod event_types;

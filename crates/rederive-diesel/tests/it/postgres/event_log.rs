@@ -7,6 +7,7 @@ use rederive_diesel::{AppendError, Expected, PostgresEventLog, PostgresOptions};
 use serde::{Deserialize, Serialize, Serializer};
 
 use super::scratch::Scratch;
+use crate::at_hand;
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 enum Event {
@@ -41,31 +42,19 @@ fn an_event_comes_back_as_it_was_appended() {
 #[test]
 fn what_was_just_appended_is_at_hand_for_those_who_have_seen_all_before_it() {
     let scratch = Scratch::new("");
-    let log = log(&scratch);
-    assert!(log.recent(&Cursor::Start, 10).is_none());
-    let first = log.append_blocking(numbers(0..3)).unwrap();
-    let slice = log.recent(&Cursor::Start, 10).unwrap();
-    assert_eq!((&slice.events, &slice.end, slice.at_head), (&first, &first[2].cursor, true));
-    assert_eq!(log.recent(&first[0].cursor, 2).unwrap().events, first[1..]);
-    assert!(log.recent(&Cursor::Start, 2).is_none(), "it is read in slices");
-    assert!(log.recent(&first[2].cursor, 10).is_none());
-    let second = log.append_blocking(numbers(3..4)).unwrap();
-    assert_eq!(log.recent(&first[2].cursor, 10).unwrap().events, second);
-    assert!(log.recent(&Cursor::Start, 10).is_none(), "only the last is kept");
-    log.append_blocking(numbers(0..600)).unwrap();
-    assert!(log.recent(&second[0].cursor, 1000).is_none(), "so many take long to decode");
+    at_hand::served_to_those_who_have_seen_all_before(&scratch.db.event_log(), append);
 }
 
 #[test]
 fn nothing_is_at_hand_behind_what_others_have_appended() {
     let scratch = Scratch::new("");
-    let log = log(&scratch);
     let elsewhere = scratch.elsewhere(PostgresOptions::default());
-    let first = log.append_blocking(numbers(0..1)).unwrap();
-    let others = elsewhere.event_log::<Event>().append_blocking(numbers(1..2)).unwrap();
-    let third = log.append_blocking(numbers(2..3)).unwrap();
-    assert!(log.recent(&first[0].cursor, 10).is_none());
-    assert_eq!(log.recent(&others[0].cursor, 10).unwrap().events, third);
+    let (log, elsewhere) = (scratch.db.event_log(), elsewhere.event_log());
+    at_hand::nothing_is_served_behind_others(&log, &elsewhere, append);
+}
+
+fn append(log: &PostgresEventLog<u64>, numbers: std::ops::Range<u64>) -> Vec<Recorded<u64>> {
+    log.append_blocking(numbers.collect()).unwrap()
 }
 
 #[test]
