@@ -1,5 +1,7 @@
 //! [`EventLogActor`]: reads one event log for all reducers that follow it.
 
+mod answers;
+
 use std::{
     collections::VecDeque,
     panic::{AssertUnwindSafe, catch_unwind},
@@ -11,7 +13,7 @@ use std::{
 
 use actix::{Actor, ActorContext, Addr, AsyncContext, Context, Handler, Recipient, Running};
 use rederive_core::{
-    Cursor, Entry, EventLog, EventTypes, LogError, Notice, ReadError, Slice, Timestamp, Wake,
+    Cursor, Entry, EventLog, EventTypes, LogError, Notice, Slice, Timestamp, Wake,
     error::panic_message,
 };
 
@@ -174,6 +176,10 @@ impl<E: Send + Sync + 'static> EventLogActor<E> {
 
     /// What the log has at hand, without a read.
     fn at_hand(&self, fetch: &Fetch<E>) -> Option<Slice<E>> {
+        // Only a read shows that the log is back, and somebody may look at the status.
+        if self.attempts > 0 {
+            return None;
+        }
         // Decoding runs code of the user's: reading has it panic where that is reported.
         let recent = || self.log.recent(&fetch.after, fetch.limit);
         catch_unwind(AssertUnwindSafe(recent)).unwrap_or_default()
@@ -223,10 +229,10 @@ impl<E: Send + Sync + 'static> EventLogActor<E> {
                     let slice = log.fetch_types(&fetch.after, fetch.limit, &types);
                     slice.map(|slice| Answer::Slice(slice, types))
                 }
-                Request::Find(find) => found(&*log, &find.cursor).map(Answer::Event),
-                Request::Measure(asked) => measured(&*log, asked).map(Answer::Measure),
+                Request::Find(find) => answers::found(&*log, &find.cursor).map(Answer::Event),
+                Request::Measure(asked) => answers::measured(&*log, asked).map(Answer::Measure),
                 Request::Head(_) | Request::Poll => log.head().map(Answer::Head),
-                Request::Survey(asked) => survey(&*log, asked).map(Answer::Survey),
+                Request::Survey(asked) => answers::surveyed(&*log, asked).map(Answer::Survey),
             }));
             let answer = answer.unwrap_or_else(|payload| {
                 Err(LogError::new(format!("it panicked: {}", panic_message(&*payload))))
@@ -287,58 +293,6 @@ impl<E: Send + Sync + 'static> EventLogActor<E> {
         }
         ctx.stop();
     }
-}
-
-fn measured<E: Send + Sync + 'static>(
-    log: &dyn EventLog<Event = E>,
-    Measure { after, until, .. }: &Measure,
-) -> Result<Measured, LogError> {
-    let (until, later) = match until {
-        Some(until) => (until.clone(), log.count(until)?),
-        None => (log.head()?, 0),
-    };
-    Ok(Measured { until, events: log.count(after)?.saturating_sub(later) })
-}
-
-/// What stands at a cursor, as a slice.
-fn found<E: Send + Sync + 'static>(
-    log: &dyn EventLog<Event = E>,
-    cursor: &Cursor,
-) -> Result<Option<Slice<E>>, LogError> {
-    let mut slice = Slice::new(Vec::new(), cursor.clone(), false);
-    match log.find(cursor) {
-        Ok(None) => return Ok(None),
-        Ok(Some(event)) => slice.events.push(event),
-        Err(ReadError::Undecodable(event)) => slice.undecodable.push(event),
-        Err(ReadError::Log(error)) => return Err(error),
-    }
-    Ok(Some(slice))
-}
-
-/// Looks at the end of the log, as cheaply as can be.
-fn survey<E: Send + Sync + 'static>(
-    log: &dyn EventLog<Event = E>,
-    Survey { after, oldest, .. }: &Survey,
-) -> Result<Surveyed, LogError> {
-    let head = log.head()?;
-    // Also at the head, which is short of what is held back.
-    let held_back = log.held_back().unwrap_or_default();
-    if head <= *after {
-        return Ok(Surveyed { head, events: 0, oldest: Some(None), held_back });
-    }
-    let events = log.count(after)?.max(1);
-    let oldest = match oldest {
-        Some(time) => Some(Some(*time)),
-        None => {
-            let slice = log.fetch(after, 1)?;
-            match slice.entries(after).next() {
-                Some(Entry::Event(_, event)) => Some(Some(event.time)),
-                Some(Entry::Undecodable(..)) => None,
-                None => Some(None),
-            }
-        }
-    };
-    Ok(Surveyed { head, events, oldest, held_back })
 }
 
 /// What the log calls: sends one [`Woken`] until that has been handled, however often it is called.

@@ -85,6 +85,11 @@ impl<L: EventLog> EventLog for FaultyLog<L> {
         Ok(slice)
     }
 
+    fn recent(&self, after: &Cursor, limit: usize) -> Option<Slice<Self::Event>> {
+        let slice = self.inner.recent(after, limit)?;
+        self.faults.is_at_hand(&slice).then_some(slice)
+    }
+
     fn event_type<'e>(&self, event: &'e Self::Event) -> Option<Cow<'e, str>> {
         self.inner.event_type(event)
     }

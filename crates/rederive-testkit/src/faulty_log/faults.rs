@@ -5,11 +5,11 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
 };
 
-use rederive_core::{Cursor, EventTypes, Holder, LogError, Undecodable, Wake, Wakers};
+use rederive_core::{Cursor, EventTypes, Holder, LogError, Slice, Undecodable, Wake, Wakers};
 
 use crate::{Gate, Rng, script::Script};
 
-/// What befalls one fetch.
+/// What befalls one fetch. While one is scripted, nothing is at hand: so there is a fetch that it befalls.
 #[derive(Clone, Debug)]
 pub enum LogFault {
     /// It fails.
@@ -56,6 +56,7 @@ struct State {
     chaos: Option<(f64, Rng)>,
     fetches: usize,
     fetched_types: Vec<EventTypes>,
+    at_hand: usize,
 }
 
 impl LogFaults {
@@ -120,7 +121,7 @@ impl LogFaults {
     }
 
     /// Fetches that have no fault scripted fail with this probability from now on, and as many
-    /// return a single event.
+    /// return a single event. As likely, what is at hand is fetched all the same.
     pub fn chaos(&self, probability: f64, rng: Rng) {
         self.lock().chaos = Some((probability, rng));
     }
@@ -130,15 +131,22 @@ impl LogFaults {
         let mut state = self.lock();
         *state = State {
             fetches: state.fetches,
+            at_hand: state.at_hand,
             fetched_types: std::mem::take(&mut state.fetched_types),
             dropped_wake_ups: state.dropped_wake_ups,
             ..State::default()
         };
     }
 
-    /// How many fetches were begun.
+    /// How many fetches were begun. What is [at hand](Self::at_hand) is not fetched.
     pub fn fetches(&self) -> usize {
         self.lock().fetches
+    }
+
+    /// How many slices were at hand ([`EventLog::recent`](rederive_core::EventLog::recent)), so that they
+    /// were not fetched.
+    pub fn at_hand(&self) -> usize {
+        self.lock().at_hand
     }
 
     /// The types that each fetch asked for, in order.
@@ -171,6 +179,18 @@ impl LogFaults {
             }
             Some(LogFault::Short(limit)) => Ok(longest.min(limit.max(1))),
         }
+    }
+
+    /// Whether this is served though nobody reads it: not where a fetch would have been another one.
+    pub(super) fn is_at_hand<E>(&self, slice: &Slice<E>) -> bool {
+        let mut state = self.lock();
+        let struck =
+            state.chaos.as_mut().is_some_and(|(probability, rng)| rng.chance(*probability));
+        let faulty = struck || state.fetch.len() > 0 || state.longest.is_some();
+        let broken = slice.events.iter().any(|event| state.broken.contains_key(&event.cursor));
+        let served = !faulty && !broken;
+        state.at_hand += usize::from(served);
+        served
     }
 
     pub(super) fn at_read(&self) -> Result<(), LogError> {

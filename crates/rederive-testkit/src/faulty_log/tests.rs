@@ -8,7 +8,7 @@ use std::{
 use rederive_core::{MemoryLog, ReadError};
 
 use super::*;
-use crate::Gate;
+use crate::{Gate, Seed};
 
 fn log_of(count: usize) -> FaultyLog<MemoryLog<usize>> {
     let log = FaultyLog::new(MemoryLog::new());
@@ -55,6 +55,62 @@ fn an_event_that_is_broken_stands_undecodable_in_its_slice_until_it_is_mended() 
     assert!(matches!(log.find(&Cursor::from(3)), Err(ReadError::Undecodable(_))));
     faults.mend(3);
     assert_eq!(fetch(&log), Ok(vec![0, 1, 2, 3]));
+}
+
+/// A log that has everything at hand.
+struct AtHand(MemoryLog<usize>);
+
+impl EventLog for AtHand {
+    type Event = usize;
+
+    fn cursor_kind(&self) -> CursorKind {
+        self.0.cursor_kind()
+    }
+
+    fn fetch(&self, after: &Cursor, limit: usize) -> Result<Slice<usize>, LogError> {
+        self.0.fetch(after, limit)
+    }
+
+    fn recent(&self, after: &Cursor, limit: usize) -> Option<Slice<usize>> {
+        self.0.fetch(after, limit).ok()
+    }
+
+    fn find(&self, cursor: &Cursor) -> Result<Option<Recorded<usize>>, ReadError> {
+        self.0.find(cursor)
+    }
+
+    fn head(&self) -> Result<Cursor, LogError> {
+        self.0.head()
+    }
+
+    fn count(&self, after: &Cursor) -> Result<u64, LogError> {
+        self.0.count(after)
+    }
+}
+
+#[test]
+fn what_is_at_hand_is_served_unless_a_fetch_would_have_been_another_one() {
+    let log = FaultyLog::new(AtHand(MemoryLog::new()));
+    log.inner().0.append(0..3);
+    let faults = log.faults();
+    let recent = || log.recent(&Cursor::Start, 10).map(data);
+    assert_eq!(recent(), Some(vec![0, 1, 2]));
+    faults.on_fetch_after(1, LogFault::Fails);
+    assert_eq!(recent(), None, "a fault is to come");
+    log.fetch(&Cursor::Start, 10).expect("it reads");
+    log.fetch(&Cursor::Start, 10).expect_err("it fails");
+    assert_eq!(recent(), Some(vec![0, 1, 2]));
+    faults.break_event(2);
+    assert_eq!(recent(), None, "one of them is broken");
+    assert_eq!(log.recent(&Cursor::from(2), 10).map(data), Some(vec![2]));
+    faults.mend(2);
+    faults.shorten(1);
+    assert_eq!(recent(), None, "it would be shorter");
+    faults.heal();
+    faults.chaos(0.5, Seed(1).rng());
+    let served = (0..100).filter(|_| recent().is_some()).count();
+    assert!((20..=80).contains(&served), "{served} of 100");
+    assert_eq!((faults.at_hand(), faults.fetches()), (3 + served, 2));
 }
 
 #[test]
