@@ -3,9 +3,8 @@
 //! In the long run each active partition has an actor of its own. A reducer that has a long way to go
 //! would send itself messages most of the time, three for each partition and slice: until it is
 //! nearly there, its dispatcher runs the partitions itself, in bulk. It is the same work in the same
-//! order, so nothing that is promised depends on who runs it. Where a reducer
-//! keeps no state, that is left to partitions that have met with trouble: the events of others are
-//! [gathered](super::gathered).
+//! order, so nothing that is promised depends on who runs it. Where a reducer keeps no state, that is left
+//! to partitions that have met with trouble: the events of others are [gathered](super::gathered).
 
 use std::collections::VecDeque;
 
