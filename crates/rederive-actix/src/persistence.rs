@@ -203,10 +203,15 @@ impl Handler<Open> for Persistence {
             let opened = opened.unwrap_or_else(|error| Err(StoreError::new(error).into()));
             let leased = opened.iter().flatten().find(|opened| !opened.lease.is_zero());
             let epoch = leased.map(|opened| opened.revision.epoch);
+            let is_owner = opened.iter().flatten().next().is_some();
             open.reply.do_send(OpenDone(opened));
             if let Some(epoch) = epoch {
                 let (ownership, lost) = (open.ownership.clone(), open.lost);
                 leases.hold(&open.reducer, Held { epoch, ownership, lost });
+            }
+            // While it is read and reduced what there is to commit.
+            if is_owner && let Ok(writer) = open_writer(writer, &*store) {
+                let _ = unpanicked(|| writer.prepare());
             }
             me.do_send(Answered);
         });

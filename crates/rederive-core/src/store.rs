@@ -240,6 +240,10 @@ pub trait Writer: Send {
     /// # Errors
     /// [`StoreError`] when the store cannot be read.
     fn revision(&mut self, reducer: &str) -> Result<Option<Revision>, StoreError>;
+
+    /// Makes ready what the first commit needs and takes time to be had, such as a connection: called on
+    /// the thread that commits, when a reducer has been opened. What goes wrong shows at the commit.
+    fn prepare(&mut self) {}
 }
 
 /// What [`Writer::commit`] writes for one reducer.

@@ -181,6 +181,10 @@ struct ViewWriter<S> {
 }
 
 impl<S: Send + Sync + 'static> Writer for ViewWriter<S> {
+    fn prepare(&mut self) {
+        self.progress.prepare();
+    }
+
     fn commit(&mut self, writes: &[ReducerWrite<'_>]) -> Result<(), CommitError> {
         let mut changes = Vec::new();
         for partition in writes.iter().flat_map(|write| &write.partitions) {

@@ -11,10 +11,10 @@ use diesel::{
 pub(crate) use super::line::Line;
 use super::{
     PostgresError, PostgresOptions,
-    connector::{self, Connector, connect_to},
+    connector::{self, Connector, PLANNED_ANEW, connect_to},
     ddl,
     fault::Fault,
-    line::{begun, ended},
+    line::{begun, ended, transact},
     pool::Manager,
     pooler::{self, Between},
     sql::{Bind, Schema, Sql},
@@ -32,13 +32,17 @@ pub(crate) struct Connections {
     pub(crate) options: PostgresOptions,
     pub(crate) schema: Schema,
     pub(crate) connector: Connector,
+    /// The same for those who commit.
+    pub(crate) committing: Connector,
     /// Whether time-outs are set on connections: nothing hands them on. Else each transaction sets its
     /// own.
-    is_direct: bool,
+    pub(crate) is_direct: bool,
     /// Begins a transaction that writes.
-    pub(super) begin: String,
+    pub(crate) begin: String,
     /// The same for a commit, in which foreign keys that may wait do so.
-    pub(super) begin_commit: String,
+    pub(crate) begin_commit: String,
+    /// The same for one that finds rows by other than their keys.
+    pub(crate) begin_planned_anew: String,
     /// The same for one that sees one state of the database and cannot write.
     begin_read: String,
     pool: Pool<Manager>,
@@ -52,10 +56,15 @@ impl Connections {
         mut options: PostgresOptions,
     ) -> Result<Self, PostgresError> {
         let refused = |error| refused(&target, &error);
-        let is_direct = adapt(&target, &mut options)?;
-        let mut conn = Connector::new(&target, &options, &[]).connect().map_err(refused)?;
+        let (is_direct, made) = adapt(&target, &mut options)?;
+        let connector = Connector::new(&target, &options, &[]);
+        let mut conn = match made {
+            Some(conn) => connector.adopt(conn),
+            None => connector.connect(),
+        }
+        .map_err(refused)?;
         let named = |error| named(&target, error);
-        let (schema, may_choose_language) = set_up(&mut conn, &target, &options)?;
+        let (schema, may_choose_language, version) = set_up(&mut conn, &target, &options)?;
         let bounds = connector::bounds(&options, may_choose_language);
         let (of_connections, of_transactions) =
             if is_direct { (bounds, Vec::new()) } else { (Vec::new(), bounds) };
@@ -63,25 +72,15 @@ impl Connections {
         let of_transactions: String =
             of_transactions.iter().map(|bound| format!("; SET LOCAL {bound}")).collect();
         let begin = format!("BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE{of_transactions}");
-        let mut first = Line { conn: Some(connector.adopt(conn).map_err(refused)?) };
-        let done = first.run(&connector, &begin, |conn| {
-            let version = ddl::version(conn, &schema)?;
-            if version >= ddl::CURRENT {
-                return Ok(version);
-            }
-            ddl::lock(conn)?;
-            // Another process may have been at it in the meantime.
-            let version = ddl::version(conn, &schema)?;
-            if version < ddl::CURRENT {
-                ddl::upgrade(conn, &schema, version)?;
-            }
-            Ok(version.max(ddl::CURRENT))
-        });
-        let version = match done {
-            Ok(version) => version,
-            Err(Failed::Panic(payload)) => std::panic::resume_unwind(payload),
-            Err(Failed::Begin(error) | Failed::Commit(error)) => return Err(named(error)),
-            Err(Failed::Body(error)) => return Err(not_set_up(&target, &schema, error)),
+        let mut conn = connector.adopt(conn).map_err(refused)?;
+        let version = match version {
+            Some(version) if version >= ddl::CURRENT => version,
+            _ => match transact(&mut conn, &begin, |conn| upgraded(conn, &schema)).0 {
+                Ok(version) => version,
+                Err(Failed::Panic(payload)) => std::panic::resume_unwind(payload),
+                Err(Failed::Begin(error) | Failed::Commit(error)) => return Err(named(error)),
+                Err(Failed::Body(error)) => return Err(not_set_up(&target, &schema, error)),
+            },
         };
         if version > ddl::CURRENT {
             let (database, known) = (target.name.clone(), ddl::CURRENT);
@@ -95,18 +94,24 @@ impl Connections {
             .error_handler(Box::new(NopErrorHandler))
             // One that was lost while it lay idle shows when a transaction begins.
             .test_on_check_out(false)
-            .build_unchecked(Manager::new(&connector, first.conn));
+            .build_unchecked(Manager::new(&connector, Some(conn)));
         let begin_read =
             format!("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY{of_transactions}");
         let begin_commit = format!("{begin}; SET CONSTRAINTS ALL DEFERRED");
+        let (committing, begin_planned_anew) = match is_direct {
+            true => (connector.keeping_plans(), format!("{begin_commit}; {PLANNED_ANEW}")),
+            false => (connector.clone(), begin_commit.clone()),
+        };
         Ok(Self {
             target,
             options,
             schema,
             connector,
+            committing,
             is_direct,
             begin,
             begin_commit,
+            begin_planned_anew,
             begin_read,
             pool,
             furthest: Furthest::default(),
@@ -222,13 +227,17 @@ pub(crate) fn in_doubt(commit_error: &Error) -> bool {
         && !matches!(commit_error, Error::NotInTransaction | Error::BrokenTransactionManager)
 }
 
-/// Leaves out what a pooler does not carry. Tells whether it is known that there is none.
-fn adapt(target: &Target, options: &mut PostgresOptions) -> Result<bool, PostgresError> {
+/// Leaves out what a pooler does not carry. Tells whether it is known that there is none, with the
+/// connection that it was known by.
+fn adapt(
+    target: &Target,
+    options: &mut PostgresOptions,
+) -> Result<(bool, Option<PgConnection>), PostgresError> {
     if options.prepared_statements.is_some() && options.notifications.is_some() {
-        return Ok(false);
+        return Ok((false, None));
     }
     match pooler::look(target) {
-        Ok(Between::Nothing) => return Ok(true),
+        Ok(Between::Nothing(conn)) => return Ok((true, conn)),
         Ok(Between::Pooler) => {}
         Err(error) => match refused(target, &error) {
             // It may be the setting that is not let in: then a connection without it is.
@@ -245,19 +254,34 @@ fn adapt(target: &Target, options: &mut PostgresOptions) -> Result<bool, Postgre
     );
     options.prepared_statements.get_or_insert(false);
     options.notifications.get_or_insert(false);
-    Ok(false)
+    Ok((false, None))
 }
 
-/// Looks at the server: the schema to use, and whether we may choose the language of its messages.
+/// Creates or upgrades the tables of Rederive: their version.
+fn upgraded(conn: &mut PgConnection, schema: &Schema) -> QueryResult<i64> {
+    ddl::lock(conn)?;
+    // Another process may have been at it in the meantime.
+    let version = ddl::version(conn, schema)?;
+    if version < ddl::CURRENT {
+        ddl::upgrade(conn, schema, version)?;
+    }
+    Ok(version.max(ddl::CURRENT))
+}
+
+/// Looks at the server: the schema to use, whether we are to choose the language of its messages, and the
+/// version of the tables, where they need not be created.
 fn set_up(
     conn: &mut PgConnection,
     target: &Target,
     options: &PostgresOptions,
-) -> Result<(Schema, bool), PostgresError> {
-    let (schema, language) = conn.transaction(|conn| look_around(conn, target, options))?;
+) -> Result<(Schema, bool, Option<i64>), PostgresError> {
+    let (schema, language, version) =
+        conn.transaction(|conn| look_around(conn, target, options))?;
+    if ["C", "POSIX", "en"].iter().any(|english| language.starts_with(english)) {
+        return Ok((schema, false, version));
+    }
     let may_choose = conn.batch_execute("SET lc_messages = 'C'; RESET lc_messages").is_ok();
-    let is_english = ["C", "POSIX", "en"].iter().any(|english| language.starts_with(english));
-    if !may_choose && !is_english {
+    if !may_choose {
         let database = &target.name;
         log::warn!(
             "{database}: the server speaks {language}, and its user may not change that for \
@@ -265,20 +289,25 @@ fn set_up(
              lc_messages to 'C' for the user (ALTER ROLE … SET lc_messages = 'C')"
         );
     }
-    Ok((schema, may_choose && !is_english))
+    Ok((schema, may_choose, version))
 }
 
-/// The schema to use, and the language of the server's messages.
+/// The schema to use, the language of the server's messages, and the version of the tables, if there are
+/// any.
 fn look_around(
     conn: &mut PgConnection,
     target: &Target,
     options: &PostgresOptions,
-) -> Result<(Schema, String), PostgresError> {
+) -> Result<(Schema, String, Option<i64>), PostgresError> {
     let named = |error| named(target, error);
     let text = "SELECT pg_catalog.current_setting('server_version'),
         pg_catalog.current_setting('server_version_num')::int8,
         pg_catalog.current_setting('lc_messages'),
-        coalesce(\0, pg_catalog.current_schema())::text";
+        one.schema, pg_catalog.to_regnamespace(pg_catalog.quote_ident(one.schema)) IS NOT NULL,
+        EXISTS (SELECT FROM pg_catalog.pg_class AS c
+            JOIN pg_catalog.pg_namespace AS n ON n.oid = c.relnamespace
+            WHERE c.relname = 'rederive_schema' AND n.nspname = one.schema)
+        FROM (SELECT coalesce(\0, pg_catalog.current_schema())::text) AS one (schema)";
     let binds = [Bind::Text(options.schema.as_deref().map(Into::into))];
     let row = Sql { text, binds: &binds }.row(conn).map_err(named)?;
     let Some(mut row) = row else { return Err(named(Error::NotFound)) };
@@ -302,14 +331,17 @@ fn look_around(
         let problem = "a schema's name has 1 to 63 bytes, no NUL and no @".to_owned();
         return Err(PostgresError::Schema { database, schema, problem });
     }
-    let text = "SELECT pg_catalog.to_regnamespace(\0) IS NOT NULL";
-    let binds = [Bind::text(super::sql::quoted(&schema))];
-    let exists = Sql { text, binds: &binds }.row(conn).map_err(named)?;
-    if !exists.map_or(Ok(false), |mut row| row.bool()).map_err(named)? {
+    if !row.bool().map_err(named)? {
         let problem = "it does not exist: create it (CREATE SCHEMA)".to_owned();
         return Err(PostgresError::Schema { database, schema, problem });
     }
-    Ok((Schema::new(schema), language))
+    let schema = Schema::new(schema);
+    let version = match row.bool().map_err(named)? {
+        true => Some(ddl::stored_version(conn, &schema)),
+        false => None,
+    };
+    let version = version.transpose().map_err(|error| not_set_up(target, &schema, error))?;
+    Ok((schema, language, version))
 }
 
 /// Why the tables of Rederive could not be created.

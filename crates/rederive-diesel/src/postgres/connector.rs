@@ -26,6 +26,17 @@ impl Connector {
         Self { target: target.clone(), keeps_statements, settings }
     }
 
+    /// The same for those who commit: plans are kept, and they are for few rows found by their keys,
+    /// however small a table was when they were made. A transaction that finds rows otherwise
+    /// goes without ([`PLANNED_ANEW`]).
+    pub(crate) fn keeping_plans(&self) -> Self {
+        let settings = "SET default_transaction_isolation = 'read committed'; \
+            SET default_transaction_read_only = off; SET plan_cache_mode = force_generic_plan; \
+            SET enable_seqscan = off; SET jit = off";
+        let settings = [self.settings.as_str(), settings].join("; ");
+        Self { settings, ..self.clone() }
+    }
+
     pub(crate) fn connect(&self) -> Result<PgConnection, ConnectionError> {
         self.adopt(connect_to(&self.target)?)
     }
@@ -42,6 +53,10 @@ impl Connector {
         Ok(conn)
     }
 }
+
+/// Has a transaction on such a connection plan as on any other.
+pub(crate) const PLANNED_ANEW: &str = "SET LOCAL plan_cache_mode TO DEFAULT; \
+    SET LOCAL enable_seqscan TO DEFAULT; SET LOCAL jit TO DEFAULT";
 
 /// What transactions are bound to, as settings of the server.
 pub(crate) fn bounds(options: &PostgresOptions, may_choose_language: bool) -> Vec<String> {

@@ -131,6 +131,11 @@ pub(crate) fn version(conn: &mut PgConnection, schema: &Schema) -> QueryResult<i
     if found.map_or(Ok(0), |mut row| row.integer())? == 0 {
         return Ok(0);
     }
+    stored_version(conn, schema)
+}
+
+/// The version of the tables, which are there.
+pub(crate) fn stored_version(conn: &mut PgConnection, schema: &Schema) -> QueryResult<i64> {
     let text = schema.sql("SELECT version FROM @rederive_schema");
     let stored = Sql { text: &text, binds: &[] }.row(conn)?;
     stored.map_or(Ok(0), |mut row| row.integer())

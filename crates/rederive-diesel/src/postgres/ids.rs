@@ -33,14 +33,18 @@ pub(crate) fn key(id: &str) -> Cow<'_, str> {
     Cow::Owned(format!("{}{MARK}{:032x}", &whole[..end], fingerprint(whole.as_bytes())))
 }
 
+/// Whether the id stands in keys as it is.
+pub(crate) fn is_its_own_key(id: &PartitionId) -> bool {
+    id.as_str().len() <= MOST / 2 || !key(id.as_str()).contains(MARK)
+}
+
 /// Notes what the keys of these ids stand for, where they do not say so themselves.
 pub(crate) fn remember<'a>(
     session: &mut Session<'_>,
     ids: impl IntoIterator<Item = &'a PartitionId>,
 ) -> QueryResult<()> {
     let long: BTreeSet<&str> =
-        ids.into_iter().map(PartitionId::as_str).filter(|id| id.len() > MOST / 2).collect();
-    let long: Vec<_> = long.into_iter().filter(|id| key(id).contains(MARK)).collect();
+        ids.into_iter().filter(|id| !is_its_own_key(id)).map(PartitionId::as_str).collect();
     if long.is_empty() {
         return Ok(());
     }

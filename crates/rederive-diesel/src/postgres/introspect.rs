@@ -7,6 +7,7 @@ use rederive_core::{Op, ReducerWrite, Table};
 
 use super::{
     sql::{Bind, Session},
+    table_state::{TableState, states},
     tables::{Column, columns, is_ours, mismatch, name_of, named},
 };
 use crate::plan::{Facts, Policy, TableFacts, Takes};
@@ -21,13 +22,19 @@ pub(crate) struct Catalog {
 struct Known {
     table: &'static Table,
     /// Says whether anything has changed that facts depend on.
-    state: (Option<i64>, String),
+    state: TableState,
     facts: TableFacts,
     /// Whether foreign keys lead from or to the table.
     is_connected: bool,
     /// Whether ops on it run in the order given: its foreign keys have asked for that before.
     in_order: bool,
 }
+
+/// The facts that are known already, and no others.
+pub(crate) struct AsKnown<'s>(pub(crate) &'s Catalog);
+
+/// Nothing is known of a table.
+pub(crate) struct Unknown;
 
 /// Reads facts that are not known yet through a connection.
 pub(crate) struct Introspect<'s, 'c> {
@@ -37,27 +44,6 @@ pub(crate) struct Introspect<'s, 'c> {
     pub(crate) in_order: bool,
 }
 
-// Constraints, triggers (those of foreign keys to the table too), indexes, defaults and columns: each
-// change of one gives its row another transaction's number. The names are bound one by one: of an
-// array, the server would plan anew for each length.
-const STATE: &str = "SELECT t.r::oid::int8, (
-        coalesce((SELECT sum(pg_catalog.hashint8(a.xmin::text::int8)) FROM pg_catalog.pg_attribute AS a
-            WHERE a.attrelid = t.r AND a.attnum > 0), 0)
-        + coalesce((SELECT sum(pg_catalog.hashint8(d.xmin::text::int8))
-            FROM pg_catalog.pg_attrdef AS d WHERE d.adrelid = t.r), 0)
-        + coalesce((SELECT sum(pg_catalog.hashint8(c.xmin::text::int8))
-            FROM pg_catalog.pg_constraint AS c WHERE c.conrelid = t.r), 0)
-        + coalesce((SELECT sum(pg_catalog.hashint8(g.xmin::text::int8))
-            FROM pg_catalog.pg_trigger AS g WHERE g.tgrelid = t.r), 0)
-        + coalesce((SELECT sum(pg_catalog.hashint8(i.xmin::text::int8))
-            FROM pg_catalog.pg_index AS i WHERE i.indrelid = t.r), 0)
-        + (SELECT CASE WHEN k.relrowsecurity THEN 1 ELSE 0 END FROM pg_catalog.pg_class AS k
-            WHERE k.oid = t.r)
-    )::text
-    FROM (VALUES ";
-
-const STATE_END: &str = " OFFSET 0) AS t (r, nth) ORDER BY t.nth";
-
 impl Catalog {
     /// Forgets what has changed of the tables that the writes touch. Called inside the transaction.
     pub(crate) fn refresh(
@@ -65,8 +51,23 @@ impl Catalog {
         session: &mut Session<'_>,
         writes: &[ReducerWrite<'_>],
     ) -> QueryResult<()> {
-        if self.tables.is_empty() {
+        let touched = self.touched(writes);
+        if touched.is_empty() {
             return Ok(());
+        }
+        let states = states(session, &touched)?;
+        for (table, state) in touched.iter().zip(states) {
+            if self.tables.get(table.name).is_some_and(|known| known.state != state) {
+                self.tables.remove(table.name);
+            }
+        }
+        Ok(())
+    }
+
+    /// The tables that the writes touch, as far as they are known.
+    fn touched(&self, writes: &[ReducerWrite<'_>]) -> Vec<&'static Table> {
+        if self.tables.is_empty() {
+            return Vec::new();
         }
         let ops = writes.iter().flat_map(|write| &write.partitions).flat_map(|row| row.ops);
         let mut touched: Vec<&'static Table> = Vec::new();
@@ -87,16 +88,12 @@ impl Catalog {
                 touched.push(table);
             }
         }
-        if touched.is_empty() {
-            return Ok(());
-        }
-        let states = states(session, &touched)?;
-        for (table, state) in touched.iter().zip(states) {
-            if self.tables.get(table.name).is_some_and(|known| known.state != state) {
-                self.tables.remove(table.name);
-            }
-        }
-        Ok(())
+        touched
+    }
+
+    /// The state of a table when its facts were read.
+    pub(crate) fn state_of(&self, table: &Table) -> Option<TableState> {
+        self.tables.get(table.name).map(|known| known.state)
     }
 
     /// Has ops run in the order given on all tables known so far with foreign keys, from now on; false
@@ -111,20 +108,6 @@ impl Catalog {
     }
 }
 
-fn states(
-    session: &mut Session<'_>,
-    tables: &[&'static Table],
-) -> QueryResult<Vec<(Option<i64>, String)>> {
-    let binds: Vec<Bind<'_>> =
-        tables.iter().map(|table| Bind::text(name_of(table, session.schema))).collect();
-    let names = (1..=tables.len()).map(|nth| format!("(pg_catalog.to_regclass(\0), {nth})"));
-    let text = format!("{STATE}{}{STATE_END}", names.collect::<Vec<_>>().join(", "));
-    let rows = session.rows(&text, &binds)?;
-    rows.into_iter()
-        .map(|mut row| Ok((row.nullable_integer()?, row.nullable_text()?.unwrap_or_default())))
-        .collect()
-}
-
 impl Facts for Introspect<'_, '_> {
     type Error = Error;
 
@@ -137,14 +120,28 @@ impl Facts for Introspect<'_, '_> {
             let known = read(self.session, table)?;
             self.catalog.tables.insert(table.name, known);
         }
-        let Some(known) = self.catalog.tables.get(table.name) else {
-            return Err(Error::NotFound);
-        };
-        let mut facts = known.facts.clone();
-        if known.is_connected && (known.in_order || self.in_order) {
+        let known = self.catalog.tables.get(table.name).ok_or(Error::NotFound)?;
+        Ok(known.facts(self.in_order))
+    }
+}
+
+impl Facts for AsKnown<'_> {
+    type Error = Unknown;
+
+    fn of(&mut self, table: &'static Table) -> Result<Rc<TableFacts>, Unknown> {
+        let known = self.0.tables.get(table.name).filter(|known| known.table == table);
+        known.map(|known| known.facts(false)).ok_or(Unknown)
+    }
+}
+
+impl Known {
+    /// `in_order` is whether ops on tables with foreign keys run in the order given.
+    fn facts(&self, in_order: bool) -> Rc<TableFacts> {
+        let mut facts = self.facts.clone();
+        if self.is_connected && (self.in_order || in_order) {
             facts.policy = Policy::Order;
         }
-        Ok(Rc::new(facts))
+        Rc::new(facts)
     }
 }
 

@@ -10,72 +10,78 @@ use diesel::{
 };
 
 use super::{
-    connections::{Connections, Failed, as_lost},
+    connections::{Failed, as_lost},
     connector::Connector,
     fault::Fault,
 };
 
 /// A connection of somebody's own, which is replaced when it breaks.
-#[derive(Default)]
 pub(crate) struct Line {
+    connector: Connector,
     /// Taken out while in use: a transaction that panics leaves `None`, and the next one connects anew.
-    pub(super) conn: Option<PgConnection>,
+    conn: Option<PgConnection>,
 }
 
 impl Line {
-    /// Runs `body` in a transaction.
+    /// A connection that is made when it is first used.
+    pub(crate) fn new(connector: &Connector) -> Self {
+        Self { connector: connector.clone(), conn: None }
+    }
+
+    /// Runs `body` in a transaction. What comes along with `BEGIN` are its first statements: when one of
+    /// them fails, it has not begun.
     pub(crate) fn transaction<T, E>(
         &mut self,
-        connections: &Connections,
-        body: impl FnOnce(&mut PgConnection) -> Result<T, E>,
-    ) -> Result<T, Failed<E>> {
-        self.run(&connections.connector, &connections.begin, body)
-    }
-
-    /// The same, in which these statements are the first: they come along with `BEGIN`, and when one of
-    /// them fails, the transaction has not begun.
-    pub(crate) fn transaction_after<T, E>(
-        &mut self,
-        connections: &Connections,
-        statements: &str,
-        body: impl FnOnce(&mut PgConnection) -> Result<T, E>,
-    ) -> Result<T, Failed<E>> {
-        let begin = format!("{}; {statements}", connections.begin);
-        self.run(&connections.connector, &begin, body)
-    }
-
-    /// Runs `body` in a transaction in which foreign keys that are deferrable are checked at the end.
-    pub(crate) fn committing<T, E>(
-        &mut self,
-        connections: &Connections,
-        body: impl FnOnce(&mut PgConnection) -> Result<T, E>,
-    ) -> Result<T, Failed<E>> {
-        self.run(&connections.connector, &connections.begin_commit, body)
-    }
-
-    pub(super) fn run<T, E>(
-        &mut self,
-        connector: &Connector,
         begin: &str,
         body: impl FnOnce(&mut PgConnection) -> Result<T, E>,
     ) -> Result<T, Failed<E>> {
-        let mut conn = match self.conn.take().and_then(idle) {
-            Some(conn) => conn,
-            None => connector.connect().map_err(|error| Failed::Begin(as_lost(&error)))?,
-        };
+        let mut conn = self.take().map_err(Failed::Begin)?;
         let (result, keep) = transact(&mut conn, begin, body);
+        self.put_back(conn, keep);
+        result
+    }
+
+    /// Executes one statement that is a transaction by itself. The inner error has left nothing behind.
+    pub(crate) fn statement<T>(
+        &mut self,
+        statement: impl FnOnce(&mut PgConnection) -> QueryResult<T>,
+    ) -> Result<T, Failed<Error>> {
+        let mut conn = self.take().map_err(Failed::Begin)?;
+        let done = statement(&mut conn).map_err(|error| match Fault::of(&error) {
+            // Whether it was done is not known.
+            Fault::Connection => Failed::Commit(error),
+            _ => Failed::Body(error),
+        });
+        self.put_back(conn, !matches!(done, Err(Failed::Commit(_))));
+        done
+    }
+
+    /// Connects, if it is not connected. What is wrong shows when it is used.
+    pub(crate) fn connect(&mut self) {
+        if self.conn.is_none() {
+            self.conn = self.connector.connect().ok();
+        }
+    }
+
+    fn take(&mut self) -> QueryResult<PgConnection> {
+        match self.conn.take().and_then(idle) {
+            Some(conn) => Ok(conn),
+            None => self.connector.connect().map_err(|error| as_lost(&error)),
+        }
+    }
+
+    fn put_back(&mut self, conn: PgConnection, keep: bool) {
         if keep {
             self.conn = Some(conn);
         } else {
-            let name = &connector.target.name;
+            let name = &self.connector.target.name;
             log::warn!("{name}: a connection is replaced after a failed transaction");
         }
-        result
     }
 }
 
 /// Runs a transaction, and tells whether the connection may be used again.
-fn transact<T, E>(
+pub(super) fn transact<T, E>(
     conn: &mut PgConnection,
     begin: &str,
     body: impl FnOnce(&mut PgConnection) -> Result<T, E>,

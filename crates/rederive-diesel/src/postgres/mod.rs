@@ -20,6 +20,8 @@ mod lease;
 mod lengths;
 mod progress;
 mod advance;
+mod at_once;
+mod table_state;
 mod tables;
 mod values;
 mod statement;

@@ -29,9 +29,14 @@ impl From<Error> for Refused {
 pub(crate) fn open(session: &mut Session<'_>, opening: &Opening<'_>) -> Result<Opened, Refused> {
     let &Opening { reducer: name, version, kind, ref start, ref claim, .. } = opening;
     begin(session, opening)?;
+    // Most are known already.
+    let stored = match progress::locked(session, name)? {
+        None if progress::create(session, name, version, start)? => None,
+        None => Some(progress::locked(session, name)?.ok_or(Error::NotFound)?),
+        stored => stored,
+    };
     let mut held = None;
-    if !progress::create(session, name, version, start)? {
-        let row = progress::locked(session, name)?.ok_or(Error::NotFound)?;
+    if let Some(row) = stored {
         if row.version != i64::from(version) {
             return Err(Refused::Open(OpenError::VersionDiffers {
                 reducer: name.to_owned(),
@@ -39,8 +44,7 @@ pub(crate) fn open(session: &mut Session<'_>, opening: &Opening<'_>) -> Result<O
                 current: version,
             }));
         }
-        progress::take_over(session, name)?;
-        progress::sweep(session, name, &row.watermark)?;
+        progress::take_over(session, name, &row.watermark)?;
         held = row.lease;
     }
     let opened = opened(session, name)?;

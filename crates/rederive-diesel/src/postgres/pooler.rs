@@ -11,11 +11,12 @@ use super::{connector::connect_to, sql::Sql, target::Target};
 
 /// What was found.
 pub(crate) enum Between {
-    Nothing,
+    /// With a connection like any other, if the one that was made to look is.
+    Nothing(Option<PgConnection>),
     Pooler,
 }
 
-/// Connects for a moment to look.
+/// Connects to look.
 ///
 /// # Errors
 /// When there is no connection with the setting for a reason that may have nothing to do with it.
@@ -27,10 +28,10 @@ pub(crate) fn look(target: &Target) -> Result<Between, ConnectionError> {
         }
         Err(error) => return Err(error),
     };
-    let has_arrived = conn.transaction(has_arrived);
-    has_arrived
-        .map(|arrived| if arrived { Between::Nothing } else { Between::Pooler })
-        .map_err(ConnectionError::CouldntSetupConfiguration)
+    match conn.transaction(has_arrived).map_err(ConnectionError::CouldntSetupConfiguration)? {
+        true => Ok(Between::Nothing((!target.has_options()).then_some(conn))),
+        false => Ok(Between::Pooler),
+    }
 }
 
 fn has_arrived(conn: &mut PgConnection) -> QueryResult<bool> {

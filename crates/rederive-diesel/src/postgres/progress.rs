@@ -116,28 +116,26 @@ fn delete_from(session: &mut Session<'_>, name: &str, tables: &[&str]) -> QueryR
     Ok(())
 }
 
-/// Raises the epoch of a reducer, so that its former owner can commit no more.
-pub(crate) fn take_over(session: &mut Session<'_>, name: &str) -> QueryResult<()> {
-    let text = "UPDATE @rederive_reducers SET epoch = epoch + 1 WHERE name = \0";
-    session.execute(text, &[Bind::text(escaped(name))]).map(drop)
+/// Raises the epoch of a reducer, so that its former owner can commit no more, and removes the rows of its
+/// partitions that say no more than the watermark does.
+pub(crate) fn take_over(
+    session: &mut Session<'_>,
+    name: &str,
+    watermark: &Cursor,
+) -> QueryResult<()> {
+    let text = "WITH swept AS (
+            DELETE FROM @rederive_partitions
+            WHERE reducer = \0 AND cursor <= \0 AND halt_cursor IS NULL
+        ) UPDATE @rederive_reducers SET epoch = epoch + 1 WHERE name = \0";
+    let name = Bind::text(escaped(name));
+    let binds = [name.clone(), Bind::text(encode(watermark)), name];
+    session.execute(text, &binds).map(drop)
 }
 
 /// Notes whether a reducer is paused.
 pub(crate) fn pause(session: &mut Session<'_>, name: &str, paused: bool) -> QueryResult<()> {
     let text = "UPDATE @rederive_reducers SET paused = \0 WHERE name = \0";
     session.execute(text, &[Bind::Bool(paused), Bind::text(escaped(name))]).map(drop)
-}
-
-/// Removes the rows of partitions that say no more than the watermark does.
-pub(crate) fn sweep(
-    session: &mut Session<'_>,
-    reducer: &str,
-    watermark: &Cursor,
-) -> QueryResult<()> {
-    let text = "DELETE FROM @rederive_partitions
-        WHERE reducer = \0 AND cursor <= \0 AND halt_cursor IS NULL";
-    let binds = [Bind::text(escaped(reducer)), Bind::text(encode(watermark))];
-    session.execute(text, &binds).map(drop)
 }
 
 /// Which rows of partitions to read.

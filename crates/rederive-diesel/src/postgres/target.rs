@@ -55,6 +55,12 @@ impl Target {
         Ok(Self { url, name })
     }
 
+    /// Whether the setting that [`probing`](Self::probing) adds takes the place of others.
+    pub(crate) fn has_options(&self) -> bool {
+        let word = if self.url.contains("://") { "options=" } else { "options" };
+        self.url.contains(word) || std::env::var_os("PGOPTIONS").is_some()
+    }
+
     /// The same, but with a setting that only arrives where nothing stands between.
     pub(crate) fn probing(&self) -> Self {
         let url = match self.url.contains("://") {

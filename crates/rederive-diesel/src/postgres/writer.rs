@@ -7,7 +7,7 @@ use rederive_core::{
 };
 
 use super::{
-    PostgresDatabase, advance,
+    PostgresDatabase, advance, at_once,
     connections::{Failed, Line, in_doubt, text_of},
     execute::{self, Manner, StepError, said},
     fault::Fault,
@@ -53,17 +53,39 @@ const ORDINARY: Run = Run { manner: Manner::Together, in_order: false, is_try: f
 
 impl PostgresWriter {
     pub(super) fn new(database: PostgresDatabase) -> Self {
-        Self { database, line: Line::default(), catalog: Catalog::default() }
+        let line = Line::new(&database.0.connections.committing);
+        Self { database, line, catalog: Catalog::default() }
     }
 
     fn run(&mut self, writes: &[ReducerWrite<'_>], run: Run) -> Result<(), Failed<Rejected>> {
         let connections = &self.database.0.connections;
         let catalog = &mut self.catalog;
-        self.line.committing(connections, |conn| {
+        let begin = match finds_rows_by_keys(writes) {
+            true => &connections.begin_commit,
+            false => &connections.begin_planned_anew,
+        };
+        self.line.transaction(begin, |conn| {
             let session = &mut Session { conn, schema: &connections.schema };
             commit(session, catalog, writes, run)?;
             if run.is_try { Err(Rejected::Tried) } else { Ok(()) }
         })
+    }
+
+    /// Commits by one statement, unless that cannot be or fails for a reason that only further ones show.
+    fn at_once(&mut self, writes: &[ReducerWrite<'_>]) -> Option<Result<(), Failed<Rejected>>> {
+        let connections = &self.database.0.connections;
+        if !connections.is_direct {
+            return None;
+        }
+        match at_once::commit(&mut self.line, &connections.schema, &self.catalog, writes)? {
+            Ok(()) => Some(Ok(())),
+            Err(Failed::Begin(error)) => Some(Err(Failed::Begin(error))),
+            Err(Failed::Commit(error)) => Some(Err(Failed::Commit(error))),
+            Err(Failed::Body(error)) if Fault::of(&error).is_transient() => {
+                Some(Err(Failed::Body(error.into())))
+            }
+            Err(Failed::Body(_) | Failed::Panic(_)) => None,
+        }
     }
 
     /// Which row a rejected transaction of one partition was rejected for: the server tells it of few
@@ -112,8 +134,15 @@ impl PostgresWriter {
 }
 
 impl Writer for PostgresWriter {
+    fn prepare(&mut self) {
+        self.line.connect();
+    }
+
     fn commit(&mut self, writes: &[ReducerWrite<'_>]) -> Result<(), CommitError> {
-        let mut done = self.run(writes, ORDINARY);
+        let mut done = match self.at_once(writes) {
+            Some(done) => done,
+            None => self.run(writes, ORDINARY),
+        };
         let mut in_order = false;
         if matches!(&done, Err(Failed::Body(Rejected::Step(error))) if is_foreign_key(error)) {
             // The plan changes tables in another order than the reducers did.
@@ -152,7 +181,7 @@ impl Writer for PostgresWriter {
     fn revision(&mut self, reducer: &str) -> Result<Option<Revision>, StoreError> {
         // A commit whose outcome is unknown may still be at work: its row is waited for.
         let connections = &self.database.0.connections;
-        let row = self.line.transaction(connections, |conn| {
+        let row = self.line.transaction(&connections.begin, |conn| {
             progress::locked(&mut Session { conn, schema: &connections.schema }, reducer)
         });
         let row = row.map_err(|failed: Failed<Error>| match failed {
@@ -161,6 +190,11 @@ impl Writer for PostgresWriter {
         })?;
         Ok(row.map(|row| row.revision))
     }
+}
+
+fn finds_rows_by_keys(writes: &[ReducerWrite<'_>]) -> bool {
+    let mut partitions = writes.iter().flat_map(|write| &write.partitions);
+    partitions.all(|row| !row.reset && row.ops.iter().all(|op| matches!(op, Op::Row(_))))
 }
 
 fn is_foreign_key(error: &StepError) -> bool {

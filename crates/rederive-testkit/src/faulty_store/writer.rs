@@ -10,6 +10,10 @@ pub(super) struct FaultyWriter {
 }
 
 impl Writer for FaultyWriter {
+    fn prepare(&mut self) {
+        self.inner.prepare();
+    }
+
     fn commit(&mut self, writes: &[ReducerWrite<'_>]) -> Result<(), CommitError> {
         let (running, fault) = self.faults.at_commit();
         let lost = || CommitError::InDoubt("scripted: the answer is lost".to_owned());

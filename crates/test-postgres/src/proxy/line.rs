@@ -13,7 +13,7 @@ use std::{
 use super::{
     Moment, Shared, Then,
     trap::Trap,
-    wire::{Message, Messages, commits},
+    wire::{Message, Messages, begins, commits},
 };
 
 pub(super) struct Line {
@@ -22,8 +22,9 @@ pub(super) struct Line {
     over: AtomicBool,
     /// The statements of the transaction under way.
     transaction: Mutex<Vec<String>>,
-    /// What is laid for the answer to the COMMIT that the server has got.
-    awaits_commit: Mutex<Option<Trap>>,
+    /// What is laid for the answer to the COMMIT, or to the statement that is a transaction by itself, that
+    /// the server has got.
+    awaits_commit: Mutex<Option<(Trap, &'static str)>>,
 }
 
 impl Line {
@@ -78,18 +79,23 @@ impl Line {
 
     /// The client says this.
     fn says(&self, text: String, shared: &Shared) -> Then {
-        let trap = if commits(&text) {
-            let transaction = lock(&self.transaction);
-            let trap = shared.take_trap(Moment::BeforeCommit, &transaction);
+        let mut transaction = lock(&self.transaction);
+        let mut trap = None;
+        let commits = commits(&text);
+        let is_alone = transaction.is_empty() && !begins(&text);
+        if !commits {
+            trap = shared.take_trap(Moment::BeforeStatement, std::slice::from_ref(&text));
+            transaction.push(text);
+        }
+        if commits || is_alone {
+            trap = trap.or_else(|| shared.take_trap(Moment::BeforeCommit, &transaction));
             if trap.is_none() {
-                *lock(&self.awaits_commit) = shared.take_trap(Moment::AfterCommit, &transaction);
+                let after = shared.take_trap(Moment::AfterCommit, &transaction);
+                let answer = if commits { "COMMIT" } else { "" };
+                *lock(&self.awaits_commit) = after.map(|trap| (trap, answer));
             }
-            trap
-        } else {
-            let trap = shared.take_trap(Moment::BeforeStatement, std::slice::from_ref(&text));
-            lock(&self.transaction).push(text);
-            trap
-        };
+        }
+        drop(transaction);
         trap.map_or(Then::Pass, |trap| shared.spring(trap))
     }
 
@@ -105,9 +111,11 @@ impl Line {
         let mut out = Vec::new();
         while let Some(message) = messages.next()? {
             match message.kind {
-                b'C' if message.texts().next().as_deref() == Some("COMMIT") => {
-                    let trap = lock(&self.awaits_commit).take();
-                    if let Some(trap) = trap {
+                b'C' => {
+                    let said = message.texts().next().unwrap_or_default();
+                    let is_answer = |(_, answer): &mut (Trap, &str)| said.starts_with(*answer);
+                    let trap = lock(&self.awaits_commit).take_if(is_answer);
+                    if let Some((trap, _)) = trap {
                         match shared.spring(trap) {
                             Then::Pass => {}
                             Then::Cut => return Ok(()),
@@ -119,7 +127,7 @@ impl Line {
                 b'Z' if message.bytes.last() == Some(&b'I') => {
                     lock(&self.transaction).clear();
                     // What was to be committed was not.
-                    if let Some(trap) = lock(&self.awaits_commit).take() {
+                    if let Some((trap, _)) = lock(&self.awaits_commit).take() {
                         shared.lay_again(trap);
                     }
                 }

@@ -5,7 +5,8 @@
 pub enum Moment {
     /// The client has sent the statement that contains the words; the server has not got it.
     BeforeStatement,
-    /// The client has sent COMMIT; the server has not got it.
+    /// The client has sent COMMIT, or a statement that is a transaction by itself; the server has not
+    /// got it.
     BeforeCommit,
     /// The server has committed and has said so; the client has not heard it.
     AfterCommit,

@@ -79,6 +79,12 @@ impl Message {
     }
 }
 
+/// Whether this text begins a transaction.
+pub(super) fn begins(text: &str) -> bool {
+    let first = text.trim_start().get(..5);
+    first.is_some_and(|first| first.eq_ignore_ascii_case("BEGIN"))
+}
+
 /// Whether this text ends its transaction.
 pub(super) fn commits(text: &str) -> bool {
     let last = text.trim().trim_end_matches(';').rsplit(';').next().unwrap_or_default();

@@ -36,9 +36,9 @@ const TRIES: usize = 3;
 pub(crate) struct EventWriter {
     connections: Arc<Connections>,
     line: Line,
-    /// Taken before anything is looked at, and before an id is given: the trigger would be too late for
-    /// that. It has a round trip less to itself beside `BEGIN`.
-    lock: String,
+    /// Begins a transaction and takes the lock, before anything is looked at, and before an id is given:
+    /// the trigger would be too late for that.
+    begin: String,
     listener: Arc<Listener>,
     crowd: Crowd,
 }
@@ -68,8 +68,9 @@ impl From<Error> for Stop {
 impl EventWriter {
     pub(crate) fn new(connections: &Arc<Connections>, listener: &Arc<Listener>) -> Self {
         let (connections, listener) = (Arc::clone(connections), Arc::clone(listener));
-        let (line, lock) = (Line::default(), lock(&connections.schema));
-        Self { connections, line, lock, listener, crowd: Crowd::default() }
+        let line = Line::new(&connections.connector);
+        let begin = format!("{}; {}", connections.begin, lock(&connections.schema));
+        Self { connections, line, begin, listener, crowd: Crowd::default() }
     }
 
     fn failure(&self, failed: &Failed<Stop>, begun: Instant) -> Failure {
@@ -101,7 +102,7 @@ impl WriteEvents for EventWriter {
         loop {
             let mut sent = None;
             let schema = &self.connections.schema;
-            let done = self.line.transaction_after(&self.connections, &self.lock, |conn| {
+            let done = self.line.transaction(&self.begin, |conn| {
                 sent = Some(insert(conn, schema, group)?);
                 Ok(())
             });
@@ -123,12 +124,10 @@ impl WriteEvents for EventWriter {
                 (Ok(()), None) => Failed::Begin(Error::NotFound),
             };
             let again = match &failed {
-                Failed::Body(Stop::IdsTaken) => self
-                    .line
-                    .transaction_after(&self.connections, &self.lock, |conn| {
-                        skip_taken_ids(conn, schema)
-                    })
-                    .is_ok(),
+                Failed::Body(Stop::IdsTaken) => {
+                    let skip = |conn: &mut PgConnection| skip_taken_ids(conn, schema);
+                    self.line.transaction(&self.begin, skip).is_ok()
+                }
                 Failed::Begin(error) | Failed::Body(Stop::Error(error)) => {
                     Fault::of(error) == Fault::Connection
                 }

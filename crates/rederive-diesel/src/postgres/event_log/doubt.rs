@@ -32,7 +32,7 @@ pub(super) fn look_up(line: &mut Line, connections: &Connections, sent: &Sent) -
     let begun = Instant::now();
     let mut is_lost = false;
     loop {
-        let asked = line.transaction(connections, |conn| {
+        let asked = line.transaction(&connections.begin, |conn| {
             if is_lost {
                 end(conn, sent)?;
             }

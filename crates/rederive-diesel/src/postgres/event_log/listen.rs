@@ -17,6 +17,9 @@ use super::super::{
     sql::{Sql, quoted},
 };
 
+/// How long one who only listens waits before it connects: who starts has better things to do.
+const NO_HURRY: Duration = Duration::from_millis(100);
+
 /// After a connection was lost, the pause before the next one; it doubles up to the longest.
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);
@@ -113,6 +116,9 @@ impl Thread {
     fn run(self) {
         let mut pause = FIRST_PAUSE;
         let mut announce = false;
+        if self.wait(NO_HURRY, &mut announce) == Next::End {
+            return;
+        }
         loop {
             match self.connect() {
                 Ok(conn) => {
@@ -141,7 +147,8 @@ impl Thread {
     fn connect(&self) -> Result<PgConnection, String> {
         let connector = &self.connections.connector;
         let mut conn = connector.connect().map_err(|error| error.to_string())?;
-        let listen = format!("LISTEN {}", quoted(&self.channel));
+        // A notification need not be on the disk: it would wait for that beside the appends.
+        let listen = format!("SET synchronous_commit = off; LISTEN {}", quoted(&self.channel));
         conn.batch_execute(&listen).map_err(|error| text_of(&error))?;
         Ok(conn)
     }

@@ -1,6 +1,7 @@
 //! The same on a PostgreSQL server, each test in a database of its own.
 
 pub(crate) mod scratch;
+mod at_once;
 mod conformance;
 mod event_log;
 mod gaps;

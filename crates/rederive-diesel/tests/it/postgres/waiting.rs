@@ -31,7 +31,7 @@ fn update(id: &str) -> Op {
 }
 
 /// Somebody else in a transaction.
-struct Other {
+pub(super) struct Other {
     conn: PgConnection,
     pid: String,
     /// A transaction sees one state of who waits for whom.
@@ -39,7 +39,7 @@ struct Other {
 }
 
 impl Other {
-    fn begin(scratch: &Scratch, sql: &str) -> Self {
+    pub(super) fn begin(scratch: &Scratch, sql: &str) -> Self {
         let mut conn = scratch.connection();
         let pid = lines(&mut conn, "SELECT pg_backend_pid() AS line").remove(0);
         conn.batch_execute(&format!("BEGIN; {sql}")).unwrap();
@@ -48,13 +48,13 @@ impl Other {
 
     /// Commits once this work waits for the transaction, and returns what it led to.
     #[track_caller]
-    fn commits_when_waited_for<T: Debug>(self, work: JoinHandle<T>) -> T {
+    pub(super) fn commits_when_waited_for<T: Debug>(self, work: JoinHandle<T>) -> T {
         self.lets_wait(work, || {})
     }
 
     /// The same, with something to be done before.
     #[track_caller]
-    fn lets_wait<T: Debug>(mut self, work: JoinHandle<T>, first: impl FnOnce()) -> T {
+    pub(super) fn lets_wait<T: Debug>(mut self, work: JoinHandle<T>, first: impl FnOnce()) -> T {
         let waits = format!(
             "SELECT pid AS line FROM pg_stat_activity WHERE {} = ANY (pg_blocking_pids(pid))",
             self.pid
