@@ -13,7 +13,7 @@ use std::{
 
 use actix::{Actor, ActorContext, Addr, AsyncContext, Context, Handler, Recipient, Running};
 use rederive_core::{
-    Cursor, Entry, EventLog, EventTypes, LogError, Notice, Slice, Timestamp, Wake,
+    Cursor, Entry, EventLog, EventTypes, LogError, Notice, Slice, Tentative, Timestamp, Wake,
     error::panic_message,
 };
 
@@ -47,6 +47,8 @@ pub(crate) struct EventLogActor<E: Send + Sync + 'static> {
     attempts: u32,
     health: Health,
     recent: VecDeque<Recent<E>>,
+    /// What was handed out last and may not be in the log yet: reads have to wait for it.
+    tentative: Option<Tentative>,
     /// How often we have been woken: a slice is known to end at the head only as long as this has
     /// not changed since it was read.
     wakes: u64,
@@ -119,6 +121,7 @@ impl<E: Send + Sync + 'static> EventLogActor<E> {
             attempts: 0,
             health,
             recent: VecDeque::new(),
+            tentative: None,
             wakes: 0,
             seen: Cursor::Start,
             wake: None,
@@ -165,9 +168,14 @@ impl<E: Send + Sync + 'static> EventLogActor<E> {
         }
     }
 
+    /// The slices that are kept, but for those with events that have not come into the log.
+    fn recent(&self) -> impl Iterator<Item = &Recent<E>> {
+        self.recent.iter().filter(|recent| !recent.slice.is_lost())
+    }
+
     fn recent_slice(&self, fetch: &Fetch<E>) -> Option<Fetched<E>> {
         let Fetch { after, types, repair, .. } = fetch;
-        let found = self.recent.iter().find(|recent| {
+        let found = self.recent().find(|recent| {
             recent.after <= *after && *after < recent.slice.end && recent.types.covers(types)
         })?;
         let at_head = found.slice.at_head && found.wakes == self.wakes;
@@ -188,14 +196,15 @@ impl<E: Send + Sync + 'static> EventLogActor<E> {
     /// When the first event after the cursor was recorded, if a recent slice tells.
     fn recent_time(&self, after: &Cursor) -> Option<Timestamp> {
         let covers = |recent: &&Recent<E>| recent.after <= *after && *after < recent.slice.end;
-        match self.recent.iter().find(covers)?.slice.entries(after).next()? {
+        match self.recent().find(covers)?.slice.entries(after).next()? {
             Entry::Event(_, event) => Some(event.time),
             Entry::Undecodable(..) => None,
         }
     }
 
     fn recent_with(&self, cursor: &Cursor) -> Option<Arc<Slice<E>>> {
-        let recent = self.recent.iter().find(|recent| recent.slice.at(cursor).is_some())?;
+        let mut settled = self.recent().filter(|recent| recent.slice.is_settled());
+        let recent = settled.find(|recent| recent.slice.at(cursor).is_some())?;
         Some(Arc::clone(&recent.slice))
     }
 
@@ -223,7 +232,12 @@ impl<E: Send + Sync + 'static> EventLogActor<E> {
         self.reading = true;
         self.surveying = matches!(request, Request::Survey(_));
         let (log, me, wakes) = (Arc::clone(&self.log), ctx.address(), self.wakes);
+        let tentative = self.tentative.take();
         worker.run(move |()| {
+            // Those who have been told of these events must find them.
+            if let Some(tentative) = tentative {
+                tentative.wait();
+            }
             let answer = catch_unwind(AssertUnwindSafe(|| match &request {
                 Request::Fetch(fetch) => {
                     let slice = log.fetch_types(&fetch.after, fetch.limit, &types);
@@ -245,7 +259,11 @@ impl<E: Send + Sync + 'static> EventLogActor<E> {
         match (request, answer) {
             (Request::Fetch(fetch), Answer::Slice(slice, types)) => {
                 let slice = Arc::new(slice);
-                self.seen = slice.end.clone().max(self.seen.clone());
+                match &slice.tentative {
+                    // It is not seen before it is there.
+                    Some(tentative) => self.tentative = Some(tentative.clone()),
+                    None => self.seen = slice.end.clone().max(self.seen.clone()),
+                }
                 // What cannot be decoded may be corrected, and is read again for whoever asks.
                 if !slice.events.is_empty() && slice.undecodable.is_empty() {
                     let (after, slice) = (fetch.after, Arc::clone(&slice));

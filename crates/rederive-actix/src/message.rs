@@ -213,6 +213,8 @@ pub(crate) struct ActorEnded {
     pub(crate) generation: u64,
     /// A dispatcher whose reducer was taken over, and which another is to replace that stands by.
     pub(crate) fenced: bool,
+    /// A dispatcher that was handed events that have not come into the log: no fault of anybody's.
+    pub(crate) lost: bool,
 }
 
 /// Which actor ended.

@@ -219,7 +219,10 @@ impl Supervisor {
         self.generation += 1;
         let generation = self.generation;
         let tell = ctx.address().recipient();
-        (generation, EndGuard::new(tell, ActorEnded { actor, generation, fenced: false }))
+        (
+            generation,
+            EndGuard::new(tell, ActorEnded { actor, generation, fenced: false, lost: false }),
+        )
     }
 
     /// Starts a reducer's dispatcher, and before that the actors it needs.
@@ -271,14 +274,13 @@ impl Supervisor {
     }
 
     /// Ends the dispatchers of these reducers, and starts others that resume from what is stored.
-    fn restart(&mut self, reducers: Vec<Arc<str>>, ctx: &mut Context<Self>) {
+    fn restart(&mut self, reducers: Vec<Arc<str>>, pause: Duration, ctx: &mut Context<Self>) {
         for name in &reducers {
             if let Some(old) = self.dispatchers.remove(name) {
                 // Not heard by the one that died.
                 old.actor.abort.do_send(Abort);
             }
         }
-        let pause = self.restarts.pause(&self.shared.config);
         ctx.run_later(pause, move |this, ctx| {
             // A second fault during the pause may have had it started already.
             for name in &reducers {
@@ -459,7 +461,7 @@ impl Handler<ActorEnded> for Supervisor {
     type Result = ();
 
     fn handle(&mut self, ended: ActorEnded, ctx: &mut Context<Self>) {
-        let ActorEnded { actor, generation, fenced } = ended;
+        let ActorEnded { actor, generation, fenced, lost } = ended;
         let current = match &actor {
             ActorKind::Dispatcher(name) => self.dispatchers.get(name).map(|it| it.generation),
             ActorKind::EventLog(log) => self.logs.get(log).map(|it| it.generation),
@@ -491,6 +493,8 @@ impl Handler<ActorEnded> for Supervisor {
             }
         };
         self.shared.observers.tell(&Notice::Restarted { reducer: told, actor: what });
-        self.restart(reducers, ctx);
+        // What is lost is lost for all at once: none is to wait for the others.
+        let pause = if lost { Duration::ZERO } else { self.restarts.pause(&self.shared.config) };
+        self.restart(reducers, pause, ctx);
     }
 }

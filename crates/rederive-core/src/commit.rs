@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::{
-    Cursor, Halt, Op, PartitionId, Skip,
+    Cursor, Halt, Op, PartitionId, Skip, Tentative,
     reduce::{Step, Steps},
     store::Revision,
 };
@@ -71,4 +71,7 @@ pub struct Group {
     /// The events without a known partition that are skipped, at or below `watermark`: they are
     /// recorded in the transaction that stores it.
     pub skips: Vec<Arc<Skip>>,
+    /// Set when events of it, or before them, may not be in the log yet: it is committed with them or
+    /// after them.
+    pub tentative: Option<Tentative>,
 }

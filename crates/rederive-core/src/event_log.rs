@@ -5,7 +5,7 @@ use std::{
     sync::{Arc, Mutex, PoisonError, Weak},
 };
 
-use crate::{Cursor, CursorKind, EventTypes, Events, Holder, Recorded, Undecodable};
+use crate::{Cursor, CursorKind, EventTypes, Events, Holder, Recorded, Tentative, Undecodable};
 
 /// What a log calls when events may have been appended; see [`EventLog::subscribe`].
 pub type Wake = dyn Fn() + Send + Sync;
@@ -59,7 +59,9 @@ pub trait EventLog: Send + Sync + 'static {
     /// is called on the thread of actors. `None` has the events fetched.
     ///
     /// What it returns is what `fetch` would: events that are durable, and every one of them. It may be
-    /// short of what others have appended since. The default has nothing at hand.
+    /// short of what others have appended since. Or they are about to be appended, and the slice says so
+    /// ([`Slice::tentative`]): reads that begin then wait until that is decided. The default has nothing
+    /// at hand.
     fn recent(&self, after: &Cursor, limit: usize) -> Option<Slice<Self::Event>> {
         let _ = (after, limit);
         None
@@ -134,6 +136,8 @@ pub struct Slice<E> {
     pub end: Cursor,
     /// True when the log held no more events when it was read.
     pub at_head: bool,
+    /// Set when the events may not be in the log yet, and whether they come is told by this.
+    pub tentative: Option<Tentative>,
 }
 
 /// One event of a slice, with the index by which [`Slice::entry`] finds it.
@@ -164,7 +168,17 @@ impl<'s, E> Entry<'s, E> {
 impl<E> Slice<E> {
     /// A slice in which everything could be decoded.
     pub fn new(events: Vec<Recorded<E>>, end: Cursor, at_head: bool) -> Self {
-        Self { events, undecodable: Vec::new(), end, at_head }
+        Self { events, undecodable: Vec::new(), end, at_head, tentative: None }
+    }
+
+    /// True when the events are in the log for good.
+    pub fn is_settled(&self) -> bool {
+        self.tentative.as_ref().is_none_or(|events| events.outcome() == Some(true))
+    }
+
+    /// True when the events were tentative and have not come into the log.
+    pub fn is_lost(&self) -> bool {
+        self.tentative.as_ref().is_some_and(Tentative::is_lost)
     }
 
     /// Everything after `after`, decodable or not, in order.

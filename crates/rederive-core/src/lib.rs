@@ -14,6 +14,7 @@ pub mod event;
 pub mod event_types;
 pub mod undecodable;
 pub mod event_log;
+pub mod tentative;
 pub mod holder;
 pub mod append_once;
 pub mod events;
@@ -81,6 +82,7 @@ pub use store::{
     CommitError, OpenError, Opened, Opening, Outbox, PartitionRecord, PartitionWrite, ReducerWrite,
     Revision, Store, StoreError, StoreIdentity, StoredReducer, Writer,
 };
+pub use tentative::{Confirm, Tentative};
 pub use undecodable::{OnUndecodable, Undecodable};
 pub use value::Value;
 pub use waiters::Waiters;

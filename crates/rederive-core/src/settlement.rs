@@ -8,7 +8,7 @@ use std::{
 };
 
 use crate::{
-    Cursor, FailureKind, Group,
+    Cursor, FailureKind, Group, Tentative,
     commit::Repair,
     error::panic_message,
     reduce::Step,
@@ -20,7 +20,8 @@ use crate::{
 /// The happy path is one transaction for all groups. When the store rejects it, it is split in two
 /// until the guilty event stands alone: all others are committed, in particular those before it in
 /// its own partition. A transient fault leaves the rest where it was, to go on later. After a commit
-/// in doubt the stored revision is read before anything is tried again.
+/// in doubt the stored revision is read before anything is tried again. A group whose events were
+/// tentative and have not come into the log is given up.
 ///
 /// A plain state machine: it neither waits nor decides when to try again.
 #[derive(Debug)]
@@ -37,6 +38,7 @@ struct GroupState {
     stored: Cursor,
     results: Vec<Option<Result<(), Rejection>>>,
     fenced: bool,
+    lost: bool,
 }
 
 /// Part of the work that one transaction tries. All its spans are whole groups, or it has one span.
@@ -88,6 +90,9 @@ pub struct Settled {
     pub results: Vec<Option<Result<(), Rejection>>>,
     /// True when the reducer was taken over by another owner: nothing more can be committed.
     pub fenced: bool,
+    /// True when the group's events were [`Tentative`] and have not come into the log: whoever has
+    /// them in memory must begin anew from what is stored.
+    pub lost: bool,
 }
 
 /// A commit that the store rejected at one of its events.
@@ -115,6 +120,7 @@ impl Settlement {
                 stored: group.stored.clone(),
                 results: vec![None; group.commits.len()],
                 fenced: false,
+                lost: false,
                 group,
             })
             .collect();
@@ -140,7 +146,10 @@ impl Settlement {
                     self.look_up(piece, writer)
                 } else {
                     let writes: Vec<_> = piece.spans.iter().map(|span| self.write(span)).collect();
-                    writer.commit(&writes)
+                    match &self.tentative(piece)[..] {
+                        [] => writer.commit(&writes),
+                        events => writer.commit_with(&writes, events),
+                    }
                 }
             }));
             let (result, broken) = match attempt {
@@ -168,6 +177,11 @@ impl Settlement {
                     // The other groups of the transaction are as much in doubt as before.
                     self.in_doubt = was_in_doubt;
                 }
+                Err(CommitError::Lost) => {
+                    if !self.lost() {
+                        return retry("events are lost that are not in the group".to_owned());
+                    }
+                }
                 Err(CommitError::Transient(error)) => {
                     self.in_doubt = was_in_doubt;
                     return retry(error);
@@ -191,6 +205,7 @@ impl Settlement {
                 stored: state.stored,
                 results: state.results,
                 fenced: state.fenced,
+                lost: state.lost,
             })
             .collect()
     }
@@ -209,6 +224,19 @@ impl Settlement {
         } else {
             Err(CommitError::Fenced { reducer: reducer.to_owned() })
         }
+    }
+
+    /// What the piece follows from and may not be in the log yet.
+    fn tentative(&self, piece: &Piece) -> Vec<Tentative> {
+        let of_groups =
+            piece.spans.iter().filter_map(|span| self.groups[span.group].group.tentative.as_ref());
+        let mut tentative: Vec<Tentative> = Vec::new();
+        for of_group in of_groups.filter(|tentative| tentative.outcome() != Some(true)) {
+            if !tentative.iter().any(|known| known.is_same(of_group)) {
+                tentative.push(of_group.clone());
+            }
+        }
+        tentative
     }
 
     fn write(&self, span: &Span) -> ReducerWrite<'_> {
@@ -353,6 +381,21 @@ impl Settlement {
         }
         for piece in &mut self.queue {
             piece.spans.retain(|span| !groups[span.group].fenced);
+        }
+        found
+    }
+
+    /// Gives up the groups whose events have not come into the log; false when there are none.
+    fn lost(&mut self) -> bool {
+        let groups = &mut self.groups;
+        let mut found = false;
+        for state in groups.iter_mut() {
+            let lost = state.group.tentative.as_ref().is_some_and(Tentative::is_lost);
+            found |= lost && !state.lost;
+            state.lost = lost;
+        }
+        for piece in &mut self.queue {
+            piece.spans.retain(|span| !groups[span.group].lost);
         }
         found
     }

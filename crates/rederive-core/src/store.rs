@@ -8,7 +8,8 @@ pub use error::{CommitError, OpenError, StoreError};
 
 use crate::{
     Claim, Cursor, CursorKind, EffectKey, EffectMarks, EffectRecord, EffectsError, Halt, Lease, Op,
-    OutboxCounts, OwnedTable, PartitionId, Skip, SkipRecord, StateRecord, StoredRow, Value,
+    OutboxCounts, OwnedTable, PartitionId, Skip, SkipRecord, StateRecord, StoredRow, Tentative,
+    Value,
 };
 
 /// Where derived state and the progress of reducers live, side by side, so that one transaction can
@@ -234,6 +235,25 @@ pub trait Writer: Send {
     /// # Errors
     /// [`CommitError`]: each variant says whether the work was done.
     fn commit(&mut self, writes: &[ReducerWrite<'_>]) -> Result<(), CommitError>;
+
+    /// Commits as [`commit`](Self::commit) does what follows from events that may not be in the log yet:
+    /// in the transaction that brings them there, if this writer can, or after it.
+    ///
+    /// The default waits until they have come, and commits.
+    ///
+    /// # Errors
+    /// [`CommitError`]; [`CommitError::Lost`] when the events have not come into the log: nothing was
+    /// committed then.
+    fn commit_with(
+        &mut self,
+        writes: &[ReducerWrite<'_>],
+        events: &[Tentative],
+    ) -> Result<(), CommitError> {
+        match events.iter().all(Tentative::wait) {
+            true => self.commit(writes),
+            false => Err(CommitError::Lost),
+        }
+    }
 
     /// The stored revision of a reducer: asked after [`CommitError::InDoubt`].
     ///

@@ -167,7 +167,7 @@ impl<'f, E: Send + Sync + 'static, S: Store> Follower<'f, E, S> {
         let (reducer, revision) = (Arc::clone(&self.name), self.revision);
         let stored = self.stored.clone();
         let skips = Vec::new();
-        let group = Group { reducer, revision, stored, watermark, commits, skips };
+        let group = Group { reducer, revision, stored, watermark, commits, skips, tentative: None };
         let mut settlement = Settlement::new(vec![group]);
         let mut writer = self.store.writer().map_err(|error| Crash(error.to_string()))?;
         if let Progress::Retry { error, .. } = settlement.run(&mut *writer) {

@@ -25,6 +25,11 @@ impl<E: Send + Sync + 'static> Handler<Fetched<E>> for Dispatcher<E> {
     type Result = ();
 
     fn handle(&mut self, fetched: Fetched<E>, ctx: &mut Context<Self>) {
+        // What is lost is not dispatched either.
+        self.note_tentative(&fetched.slice);
+        if self.has_lost(ctx) {
+            return;
+        }
         if let Some(partition) = fetched.repair {
             self.deliver_held(&partition, &fetched.slice, ctx);
             return;
@@ -154,8 +159,9 @@ impl<E: Send + Sync + 'static> Dispatcher<E> {
         }
         let position = self.flow.position.clone();
         for (cursor, waiter) in self.future.release(&position) {
-            if slice.at(&cursor).is_none() && *self.links.types != EventTypes::All {
-                // It may have been left out: the log knows.
+            let left_out = slice.at(&cursor).is_none() && *self.links.types != EventTypes::All;
+            if left_out || !slice.is_settled() {
+                // It may have been left out, or may not come: the log knows.
                 self.wait_for_event(cursor, waiter, ctx);
             } else {
                 self.attach_at(waiter, Some(slice), &cursor, ctx);

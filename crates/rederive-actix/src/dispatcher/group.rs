@@ -3,7 +3,8 @@
 use std::{collections::HashMap, sync::Arc};
 
 use rederive_core::{
-    Cursor, Group, Halt, PartitionCommit, PartitionId, Repair, Revision, Settles, Skip, Watermark,
+    Cursor, Group, Halt, PartitionCommit, PartitionId, Repair, Revision, Settles, Skip, Tentative,
+    Watermark,
 };
 
 use super::undecodable::Passing;
@@ -40,6 +41,7 @@ pub(super) struct Stands<'d> {
     pub(super) stored: &'d Cursor,
     pub(super) watermark: &'d Watermark,
     pub(super) passing: &'d Passing,
+    pub(super) tentative: Option<Tentative>,
 }
 
 impl Grouping {
@@ -115,6 +117,7 @@ impl Grouping {
             commits,
             skips: of.passing.up_to(&watermark),
             watermark,
+            tentative: of.tentative.clone(),
         })
     }
 

@@ -19,6 +19,7 @@ pub(crate) mod seen;
 mod settle;
 mod stand_by;
 mod status;
+mod tentative;
 mod undecodable;
 mod wait;
 
@@ -75,6 +76,7 @@ pub(crate) struct Dispatcher<E: Send + Sync + 'static> {
     repairs: repair::Repairs<Host<E>>,
     loads: load::Loads,
     passing: undecodable::Passing,
+    tentative: tentative::Open,
     flush_scheduled: bool,
     /// Whether an operator has paused the reducer.
     paused: bool,
@@ -155,6 +157,7 @@ impl<E: Send + Sync + 'static> Dispatcher<E> {
             repairs: repair::Repairs::default(),
             loads: load::Loads::default(),
             passing: undecodable::Passing::default(),
+            tentative: tentative::Open::default(),
             flush_scheduled: false,
             paused: false,
             skips: false,
@@ -450,6 +453,9 @@ impl<E: Send + Sync + 'static> Handler<NewEvents> for Dispatcher<E> {
     type Result = ();
 
     fn handle(&mut self, _: NewEvents, ctx: &mut Context<Self>) {
+        if self.has_lost(ctx) {
+            return;
+        }
         self.flow.at_head = false;
         self.read_on(ctx);
     }

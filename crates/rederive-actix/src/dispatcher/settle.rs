@@ -101,6 +101,7 @@ impl<E: Send + Sync + 'static> Handler<Committed> for Dispatcher<E> {
         match settled {
             // Given up, which happens only when we are stopping.
             None => self.stop(ctx),
+            Some(settled) if settled.lost && !settled.fenced => self.begin_anew(ctx),
             Some(settled) => {
                 let fenced = settled.fenced;
                 self.answer(commits, settled, ctx);
@@ -145,6 +146,7 @@ impl<E: Send + Sync + 'static> Dispatcher<E> {
     }
 
     fn send_group(&mut self, even_empty: bool, ctx: &Context<Self>) {
+        let tentative = self.tentative.of_group();
         let gathered = match self.grouping.is_under_way() {
             true => None,
             false => self.send_gathered(ctx),
@@ -155,6 +157,7 @@ impl<E: Send + Sync + 'static> Dispatcher<E> {
             stored: &self.stored,
             watermark: &self.flow.watermark,
             passing: &self.passing,
+            tentative,
         };
         let group = self.grouping.next(&stands, gathered, self.links.sizes.group, even_empty);
         if let Some(group) = group {

@@ -29,6 +29,10 @@ impl<E: Send + Sync + 'static> Handler<WaitFor> for Dispatcher<E> {
     type Result = ();
 
     fn handle(&mut self, WaitFor { until, waiter }: WaitFor, ctx: &mut Context<Self>) {
+        // Whoever waits asks again when this one is replaced.
+        if self.has_lost(ctx) {
+            return;
+        }
         match (until, &self.phase) {
             (_, Phase::Fenced) => waiter.finish(Outcome::Fenced),
             (_, Phase::Stopping(_)) => waiter.finish(Outcome::Stopped),
@@ -46,6 +50,9 @@ impl<E: Send + Sync + 'static> Handler<Found<E>> for Dispatcher<E> {
     type Result = ();
 
     fn handle(&mut self, found: Found<E>, ctx: &mut Context<Self>) {
+        if self.has_lost(ctx) {
+            return;
+        }
         let Found { cursor, standing_by, slice } = found;
         if standing_by != matches!(self.phase, Phase::StandingBy(_)) {
             // It has taken over meanwhile, and asks again once it has dispatched the event.
@@ -97,6 +104,9 @@ impl<E: Send + Sync + 'static> Handler<HeadIs> for Dispatcher<E> {
     type Result = ();
 
     fn handle(&mut self, HeadIs(head): HeadIs, ctx: &mut Context<Self>) {
+        if self.has_lost(ctx) {
+            return;
+        }
         if self.begins.is_none() {
             self.begins = Some(head);
             if matches!(self.phase, Phase::Opening) {
@@ -144,9 +154,10 @@ impl<E: Send + Sync + 'static> Dispatcher<E> {
                 _ if self.paused => waiter.finish(Outcome::Paused),
                 _ => self.future.add(cursor, waiter, Waiter::is_gone),
             }
-        } else if let Some(slice) = self.flow.find(&cursor) {
+        } else if let Some(slice) = self.flow.find(&cursor).filter(|slice| slice.is_settled()) {
             self.attach_at(waiter, Some(&slice), &cursor, ctx);
         } else {
+            // The log answers once it is known whether the event comes.
             self.finding.add(cursor.clone(), waiter, Waiter::is_gone);
             let reply = ctx.address().recipient();
             self.links.log_actor.do_send(Find { cursor, standing_by: false, reply });

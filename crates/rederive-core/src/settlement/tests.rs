@@ -4,6 +4,7 @@ mod doubt;
 mod model;
 mod property;
 mod rejection;
+mod tentative;
 
 use model::{Fault, Model};
 
@@ -63,6 +64,7 @@ fn group(model: &mut Model, name: &str, watermark: u64, commits: Vec<PartitionCo
         watermark: watermark.into(),
         commits,
         skips: vec![],
+        tentative: None,
     }
 }
 
@@ -160,6 +162,7 @@ fn each_write_is_guarded_by_its_first_event() {
         watermark: 6.into(),
         commits: vec![commit("p", [6, 7])],
         skips: vec![],
+        tentative: None,
     };
     let settled = settle(vec![again], &mut model);
     assert!(settled[0].fenced);

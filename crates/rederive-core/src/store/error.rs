@@ -135,4 +135,8 @@ pub enum CommitError {
         /// The reducer.
         reducer: String,
     },
+    /// The events that the transaction follows from were tentative and have not come into the log.
+    /// Nothing was done; their reducer begins anew from what is stored.
+    #[error("the events have not come into the log")]
+    Lost,
 }

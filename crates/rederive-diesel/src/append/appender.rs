@@ -9,7 +9,7 @@ use std::{
 use rederive_core::{Wakers, error::panic_message};
 use tokio::sync::mpsc;
 
-use super::{Appended, Request, Tail, Written};
+use super::{Appended, Followers, Request, Tail, Written};
 use crate::AppendError;
 
 /// A transaction takes no further appends once it has so many events or bytes.
@@ -18,11 +18,12 @@ const MOST_BYTES: usize = 4 << 20;
 
 /// Writes groups of requests, on a thread of its own.
 pub(crate) trait WriteEvents: Send + 'static {
-    /// Writes a group in one transaction. What it answers for each request stands in its place.
+    /// Writes a group in one transaction. What it answers for each request stands in its place. The
+    /// followers are told when it is done, or earlier by the one who writes.
     ///
     /// # Errors
     /// Unless the failure says otherwise, nothing was appended.
-    fn write(&mut self, group: &[Request]) -> Result<Vec<Result<Appended, AppendError>>, Failure>;
+    fn write(&mut self, group: &[Request], followers: &Followers<'_>) -> Result<Replies, Failure>;
 
     /// Events were appended, and those who asked are about to be told.
     fn written(&mut self, written: Written) {
@@ -38,6 +39,9 @@ pub(crate) trait WriteEvents: Send + 'static {
         let _ = waiting;
     }
 }
+
+/// What becomes of the requests of a group.
+pub(crate) type Replies = Vec<Result<Appended, AppendError>>;
 
 /// A group could not be written.
 pub(crate) struct Failure {
@@ -156,14 +160,21 @@ impl Service {
 
     /// Writes a group and answers its requests. True when something was appended, or may have been.
     fn write(&mut self, group: Vec<Request>) -> bool {
-        let failure = match catch_unwind(AssertUnwindSafe(|| self.writer.write(&group))) {
-            Ok(Ok(replies)) => return self.written(group, replies),
+        let followers = Followers::new(&self.tail, &self.wakers);
+        let write = || self.writer.write(&group, &followers);
+        let failure = match catch_unwind(AssertUnwindSafe(write)) {
+            Ok(Ok(replies)) => {
+                // First of all: whoever asked is going to wait for them.
+                followers.tell(&group, &replies);
+                return self.written(group, replies);
+            }
             Ok(Err(failure)) => failure,
             Err(payload) => {
                 let message = format!("a panic while appending: {}", panic_message(&*payload));
                 Failure { error: AppendError::InDoubt { message }, try_alone: false }
             }
         };
+        followers.take_back();
         // Alone, a request is told its own fault; otherwise each is tried alone.
         if group.len() > 1 && failure.try_alone {
             let mut appended = false;
@@ -178,35 +189,26 @@ impl Service {
         // In doubt, it may be there.
         let may_be_there = matches!(failure.error, AppendError::InDoubt { .. });
         if may_be_there {
-            self.wake();
+            Followers::new(&self.tail, &self.wakers).wake();
         }
         may_be_there
     }
 
-    /// Wakes those who follow when something was appended, and answers each request. True when something
-    /// was appended.
+    /// Answers each request of a group. True when something was appended.
     fn written(
         &mut self,
-        mut group: Vec<Request>,
+        group: Vec<Request>,
         replies: Vec<Result<Appended, AppendError>>,
     ) -> bool {
-        self.tail.keep(&mut group, &replies);
         let ids = replies.iter().flatten().filter_map(|appended| appended.ids.last());
         let last = ids.max().and_then(|id| u64::try_from(*id).ok());
         if let Some(id) = last {
             let (requests, others) = (group.len(), self.requests.len());
             self.writer.written(Written { requests, others, id });
-            // First of all: whoever asked is going to wait for them.
-            self.wake();
         }
         for (request, reply) in group.into_iter().zip(replies) {
             request.answer(reply);
         }
         last.is_some()
-    }
-
-    fn wake(&self) {
-        // Subscribers are code of others, and this thread has to go on.
-        let _ = catch_unwind(AssertUnwindSafe(|| self.wakers.wake()));
     }
 }

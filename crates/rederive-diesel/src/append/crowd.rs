@@ -32,6 +32,11 @@ impl Furthest {
         }
     }
 
+    /// Whether a reducer has come so far.
+    pub(crate) fn has_reached(&self, id: u64) -> bool {
+        *self.reached.lock().unwrap_or_else(PoisonError::into_inner) >= id
+    }
+
     /// Waits until a reducer has come so far; false when the time is up.
     fn wait(&self, id: u64, time: Duration) -> bool {
         let reached = self.reached.lock().unwrap_or_else(PoisonError::into_inner);
@@ -52,6 +57,8 @@ pub(crate) struct Crowd {
     /// How often in a row no reducer came, and how many groups are not to wait for that.
     misses: u32,
     skip: u32,
+    /// Whether all came back, the last time that they were waited for.
+    all_back: bool,
 }
 
 /// A group that was written, in which something was appended.
@@ -73,14 +80,23 @@ struct Last {
     at: Instant,
 }
 
-/// How often those who were served last are looked for, and how often in vain.
+/// How often those who were served last are looked for, and how often in vain: in general, and if all
+/// of them came back the last time.
 const POLL: Duration = Duration::from_micros(40);
 const QUIET: u32 = 3;
+const LONGER: u32 = 8;
 
 impl Default for Crowd {
     fn default() -> Self {
         let longest = Duration::from_millis(10);
-        Self { for_reducers: longest, for_crowd: longest, last: None, misses: 0, skip: 0 }
+        Self {
+            for_reducers: longest,
+            for_crowd: longest,
+            last: None,
+            misses: 0,
+            skip: 0,
+            all_back: false,
+        }
     }
 }
 
@@ -96,7 +112,8 @@ impl Crowd {
         if last.at.elapsed() > self.for_reducers || !self.let_reducers_go_first(furthest, last.id) {
             return;
         }
-        self.until(last.back, waiting);
+        let quiet = if self.all_back { LONGER } else { QUIET };
+        self.all_back = self.until(last.back, quiet, waiting) >= last.back;
     }
 
     /// The same where appends do not keep reducers from committing: those who come back at once wait for
@@ -104,18 +121,19 @@ impl Crowd {
     #[cfg(any(feature = "postgres", test))]
     pub(crate) fn wait_beside(&mut self, furthest: &Furthest, waiting: &dyn Fn() -> usize) {
         let Some(last) = self.last else { return };
-        if self.until(last.back, waiting) >= last.back {
+        if self.until(last.back, QUIET, waiting) >= last.back {
             self.last = None;
             return;
         }
         self.wait(furthest, waiting);
     }
 
-    /// Waits until there are so many requests, or no more of them come: how many there are.
-    fn until(&self, all: usize, waiting: &dyn Fn() -> usize) -> usize {
+    /// Waits until there are so many requests, or no more of them come when they are looked for so often:
+    /// how many there are.
+    fn until(&self, all: usize, longest: u32, waiting: &dyn Fn() -> usize) -> usize {
         let begun = Instant::now();
         let (mut seen, mut quiet) = (waiting(), 0);
-        while seen < all && quiet < QUIET && begun.elapsed() < self.for_crowd {
+        while seen < all && quiet < longest && begun.elapsed() < self.for_crowd {
             thread::sleep(POLL);
             let now = waiting();
             quiet = if now > seen { 0 } else { quiet + 1 };

@@ -5,20 +5,22 @@ mod appender;
 mod blocking;
 mod crowd;
 mod decide;
+mod followers;
 mod methods;
 mod tail;
 
-use std::{thread, time::Duration};
+use std::{sync::Arc, thread, time::Duration};
 
 use rederive_core::{AppendOnceError, Recorded, Timestamp};
 use serde::Serialize;
 use tokio::sync::{mpsc, oneshot};
 
-pub(crate) use appender::{Appender, Failure, WriteEvents};
+pub(crate) use appender::{Appender, Failure, Replies, WriteEvents};
 pub(crate) use crowd::{Crowd, Furthest, Written};
 pub(crate) use decide::{Decided, Row, decide};
+pub(crate) use followers::Followers;
 pub(crate) use methods::append_methods;
-pub(crate) use tail::Tail;
+pub(crate) use tail::{Group, Tail};
 
 use self::blocking::{Waiting, block_on};
 use crate::{
@@ -30,7 +32,7 @@ use crate::{
 /// One call of `append`: all of its events are appended, next to each other, or none.
 pub(crate) struct Request {
     pub(crate) stream: Option<(String, Expected)>,
-    pub(crate) events: Vec<Encoded>,
+    pub(crate) events: Arc<[Encoded]>,
     reply: Reply,
 }
 
@@ -73,7 +75,7 @@ pub(crate) async fn request<E: Serialize>(
 ) -> Result<Vec<Recorded<E>>, AppendError> {
     let Some(encoded) = encode(codec, stream.is_some(), &events)? else { return Ok(Vec::new()) };
     let (reply, answer) = oneshot::channel();
-    let request = Request { stream, events: encoded, reply: Reply::Async(reply) };
+    let request = Request { stream, events: encoded.into(), reply: Reply::Async(reply) };
     appender.queue()?.send(request).await.map_err(|_| not_queued())?;
     let appended = answer.await.map_err(|_| unanswered())??;
     Ok(recorded(appended, events))
@@ -88,7 +90,7 @@ pub(crate) fn request_blocking<E: Serialize>(
 ) -> Result<Vec<Recorded<E>>, AppendError> {
     let Some(encoded) = encode(codec, stream.is_some(), &events)? else { return Ok(Vec::new()) };
     let (reply, answer) = Waiting::new();
-    let request = Request { stream, events: encoded, reply: Reply::Blocking(reply) };
+    let request = Request { stream, events: encoded.into(), reply: Reply::Blocking(reply) };
     let queue = appender.queue()?;
     match queue.try_send(request) {
         Ok(()) => {}

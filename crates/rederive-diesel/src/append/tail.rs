@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use rederive_core::{Cursor, Slice, Timestamp};
+use rederive_core::{Cursor, Slice, Tentative, Timestamp};
 use serde::{Serialize, de::DeserializeOwned};
 
 use super::{Appended, Request};
@@ -22,17 +22,19 @@ const MOST_BYTES: usize = 256 << 10;
 pub(crate) struct Tail(Mutex<Option<Arc<Group>>>);
 
 /// Events whose ids stand next to each other.
-struct Group {
+pub(crate) struct Group {
     ids: Vec<i64>,
     time: Timestamp,
-    events: Vec<Encoded>,
+    /// Of one request after the other.
+    events: Vec<Arc<[Encoded]>>,
+    /// Set when they were handed out before they were committed.
+    tentative: Option<Tentative>,
 }
 
 impl Tail {
-    /// Keeps what is left of a group that was committed.
-    pub(super) fn keep(&self, group: &mut [Request], replies: &[Result<Appended, AppendError>]) {
-        let kept = Group::of(group, replies).map(Arc::new);
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = kept;
+    /// Keeps a group, or none.
+    pub(super) fn keep(&self, group: Option<Group>) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = group.map(Arc::new);
     }
 
     /// All that is here after `after`, if nothing can stand in between and it can be decoded.
@@ -50,31 +52,45 @@ impl Tail {
             return None;
         }
         let group = self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()?;
+        let tentative = match &group.tentative {
+            Some(tentative) => match tentative.outcome() {
+                None => Some(tentative.clone()),
+                Some(true) => None,
+                Some(false) => return None,
+            },
+            None => None,
+        };
         let passed = group.passed(id_of(after).ok()?)?;
-        let (ids, events) = (&group.ids[passed..], &group.events[passed..]);
-        if events.is_empty() || events.len() > limit {
+        let ids = &group.ids[passed..];
+        if ids.is_empty() || ids.len() > limit {
             return None;
         }
         let time = group.time.as_micros();
-        let rows = events.iter().zip(ids).map(|(event, id)| {
+        let events = group.events.iter().flat_map(|events| &**events).skip(passed);
+        let rows = events.zip(ids).map(|(event, id)| {
             Ok((*id, time, event.event_type.as_deref().map(Name::new), Decoded::new(&event.data)))
         });
         let read = Read::of_decoded(codec, rows).ok()?;
         let end = cursor_of(read.last()?);
-        let slice = read.into_slice(end, true);
+        let slice = Slice { tentative, ..read.into_slice(end, true) };
         slice.undecodable.is_empty().then_some(slice)
     }
 }
 
 impl Group {
-    fn of(group: &mut [Request], replies: &[Result<Appended, AppendError>]) -> Option<Self> {
+    /// What was appended for a group of requests, unless it is not to be kept.
+    pub(super) fn of(
+        group: &[Request],
+        replies: &[Result<Appended, AppendError>],
+        tentative: Option<Tentative>,
+    ) -> Option<Self> {
         let mut done = Vec::with_capacity(group.len());
-        for (request, reply) in group.iter_mut().zip(replies) {
+        for (request, reply) in group.iter().zip(replies) {
             if let Ok(appended) = reply {
                 done.push((request, appended));
             }
         }
-        let events = done.iter().flat_map(|(request, _)| &request.events);
+        let events = done.iter().flat_map(|(request, _)| &*request.events);
         let (count, bytes) =
             events.fold((0, 0), |(count, bytes), event| (count + 1, bytes + event.data.len()));
         if count > MOST_EVENTS || bytes > MOST_BYTES {
@@ -87,8 +103,8 @@ impl Group {
         if ids.len() != count || !ids.windows(2).all(in_line) {
             return None;
         }
-        let take = |(request, _): (&mut Request, _)| std::mem::take(&mut request.events);
-        Some(Self { ids, time, events: done.into_iter().flat_map(take).collect() })
+        let events = done.iter().map(|(request, _)| Arc::clone(&request.events)).collect();
+        Some(Self { ids, time, events, tentative })
     }
 
     /// How many of the events stand at or before `after`, if it stands at one of them or right before

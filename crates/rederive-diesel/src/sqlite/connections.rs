@@ -2,7 +2,7 @@
 
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
-    sync::{Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
@@ -15,8 +15,15 @@ use diesel::{
     sqlite::SqliteConnection,
 };
 
-use super::SqliteError;
-use super::{SqliteOptions, Synchronous, ddl, fault::Fault, introspect::Catalog, target::Target};
+use super::{
+    SqliteError, SqliteOptions, Synchronous, ddl,
+    fault::Fault,
+    introspect::Catalog,
+    joint::{Joint, Left, commit_error},
+    target::Target,
+};
+use rederive_core::{Confirm, Tentative};
+
 use crate::append::Furthest;
 pub(crate) use crate::failed::Failed;
 
@@ -38,6 +45,8 @@ pub(crate) struct Connections {
     pub(crate) catalog: Mutex<Catalog>,
     /// How far the reducers that commit by these connections have come: appends wait for them.
     pub(crate) furthest: Furthest,
+    /// Where appends let the commits of those who follow them join.
+    pub(crate) joint: Arc<Joint>,
 }
 
 impl Connections {
@@ -74,6 +83,7 @@ impl Connections {
             readers,
             catalog: Mutex::default(),
             furthest: Furthest::default(),
+            joint: Arc::default(),
         })
     }
 
@@ -82,49 +92,104 @@ impl Connections {
         &self,
         body: impl FnOnce(&mut SqliteConnection) -> Result<T, E>,
     ) -> Result<T, Failed<E>> {
-        let mut writer = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
+        if self.joint.is_telling() {
+            // This thread holds the lock already.
+            return self.transaction_on(&mut None, body);
+        }
+        self.transaction_on(&mut self.writer(), body)
+    }
+
+    fn transaction_on<T, E>(
+        &self,
+        writer: &mut Option<SqliteConnection>,
+        body: impl FnOnce(&mut SqliteConnection) -> Result<T, E>,
+    ) -> Result<T, Failed<E>> {
+        let mut conn = self.begin(writer)?;
+        let done = catch_unwind(AssertUnwindSafe(|| body(&mut conn)));
+        let (result, conn) = end(conn, done);
+        self.put_back(writer, conn);
+        result
+    }
+
+    /// The same, for what others may join before it is committed: those who follow from the
+    /// [`Tentative`] events in this offer, if there is one for what the body has done.
+    pub(crate) fn joint_transaction<T, E, O: FnOnce()>(
+        &self,
+        body: impl FnOnce(&mut SqliteConnection) -> Result<T, E>,
+        offer: impl FnOnce(&T) -> Option<Offer<O>>,
+    ) -> Result<Done<T>, Unjoined<E>> {
+        let mut writer = self.writer();
+        let mut conn = self.begin(&mut writer).map_err(Unjoined::Failed)?;
+        let done = catch_unwind(AssertUnwindSafe(|| {
+            let value = body(&mut conn)?;
+            let offer = offer(&value);
+            Ok((value, offer))
+        }));
+        let (value, offer) = match done {
+            Ok(Ok((value, Some(offer)))) => (value, offer),
+            other => {
+                let done = other.map(|done| done.map(|(value, _)| value));
+                let (result, conn) = end(conn, done);
+                self.put_back(&mut writer, conn);
+                return match result {
+                    Ok(value) => Ok(Done { value, joined: None }),
+                    Err(failed) => Err(Unjoined::Failed(failed)),
+                };
+            }
+        };
+        let Offer { events, confirm, patience, tell } = offer;
+        let (result, conn) = match self.joint.hand_out(conn, events, patience, tell) {
+            Left::Open(conn) => {
+                let (result, conn) = end(conn, Ok(Ok(value)));
+                let result = result.map(|value| (value, false));
+                (result.map_err(Unjoined::Failed), conn)
+            }
+            Left::Committed(conn) => (Ok((value, true)), Some(conn)),
+            Left::Failed(conn, error) if in_doubt(&error) => {
+                (Err(Unjoined::Failed(Failed::Commit(error))), conn)
+            }
+            Left::Failed(conn, _) => (Err(Unjoined::Broken), conn),
+            Left::Broken => (Err(Unjoined::Broken), None),
+        };
+        if result.is_ok() {
+            confirm.come();
+        }
+        let missed = self.joint.is_over();
+        self.put_back(&mut writer, conn);
+        let (value, joined) = result?;
+        Ok(Done { value, joined: Some(Joined { joined, missed }) })
+    }
+
+    fn writer(&self) -> MutexGuard<'_, Option<SqliteConnection>> {
+        let _waits = self.joint.waits();
+        self.writer.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn begin<E>(
+        &self,
+        writer: &mut Option<SqliteConnection>,
+    ) -> Result<SqliteConnection, Failed<E>> {
         let mut conn = match writer.take().and_then(idle) {
             Some(conn) => conn,
             None => connect(&self.target, &self.options).map_err(Failed::Begin)?,
         };
-        if let Err(error) =
-            AnsiTransactionManager::begin_transaction_sql(&mut conn, "BEGIN IMMEDIATE")
-        {
-            if Fault::of(&error) == Fault::Busy {
-                *writer = Some(conn);
+        match AnsiTransactionManager::begin_transaction_sql(&mut conn, "BEGIN IMMEDIATE") {
+            Ok(()) => Ok(conn),
+            Err(error) => {
+                if Fault::of(&error) == Fault::Busy {
+                    *writer = Some(conn);
+                }
+                Err(Failed::Begin(error))
             }
-            return Err(Failed::Begin(error));
         }
-        // A transaction that is still open after a panic would swallow all that follow: roll back,
-        // and do not use the connection again either.
-        let (result, keep) = match catch_unwind(AssertUnwindSafe(|| body(&mut conn))) {
-            Ok(Ok(value)) => match AnsiTransactionManager::commit_transaction(&mut conn) {
-                Ok(()) => (Ok(value), true),
-                Err(Error::RollbackErrorOnCommit { commit_error, .. }) => {
-                    (Err(Failed::Commit(*commit_error)), false)
-                }
-                Err(error) => {
-                    let keep = Fault::of(&error) == Fault::Statement;
-                    (Err(Failed::Commit(error)), keep)
-                }
-            },
-            Ok(Err(error)) => {
-                let keep = AnsiTransactionManager::rollback_transaction(&mut conn).is_ok();
-                (Err(Failed::Body(error)), keep)
-            }
-            Err(payload) => {
-                // Closing the connection would roll back as well.
-                let _ = AnsiTransactionManager::rollback_transaction(&mut conn);
-                (Err(Failed::Panic(payload)), false)
-            }
-        };
-        if keep {
-            *writer = Some(conn);
-        } else {
+    }
+
+    fn put_back(&self, writer: &mut Option<SqliteConnection>, conn: Option<SqliteConnection>) {
+        if conn.is_none() {
             let path = self.target.path.display();
             log::warn!("{path}: the connection for writing is replaced after a failed transaction");
         }
-        result
+        *writer = conn;
     }
 
     /// A connection that only reads.
@@ -151,6 +216,66 @@ impl Connections {
             Failed::Commit(error) => self.named(error),
         }
     }
+}
+
+/// What others may join: a transaction whose appends are handed out.
+pub(crate) struct Offer<O> {
+    pub(crate) events: Tentative,
+    pub(crate) confirm: Confirm,
+    /// For how long.
+    pub(crate) patience: Duration,
+    /// Tells those who may join.
+    pub(crate) tell: O,
+}
+
+/// Why what others could join was not committed.
+pub(crate) enum Unjoined<E> {
+    Failed(Failed<E>),
+    /// Those who have joined it have ended it, and nothing of it was done.
+    Broken,
+}
+
+/// What was committed.
+pub(crate) struct Done<T> {
+    pub(crate) value: T,
+    /// Set when it was handed out.
+    pub(crate) joined: Option<Joined>,
+}
+
+/// What became of a transaction that was handed out.
+pub(crate) struct Joined {
+    /// Somebody has joined it.
+    pub(crate) joined: bool,
+    /// Somebody has read the log meanwhile, and may have missed what is appended.
+    pub(crate) missed: bool,
+}
+
+/// Ends a transaction whose body came to this: the connection, unless it must not be used again.
+fn end<T, E>(
+    mut conn: SqliteConnection,
+    done: std::thread::Result<Result<T, E>>,
+) -> (Result<T, Failed<E>>, Option<SqliteConnection>) {
+    // A transaction that is still open after a panic would swallow all that follow: roll back,
+    // and do not use the connection again either.
+    let (result, keep) = match done {
+        Ok(Ok(value)) => match AnsiTransactionManager::commit_transaction(&mut conn) {
+            Ok(()) => (Ok(value), true),
+            Err(error) => {
+                let (keep, error) = commit_error(error);
+                (Err(Failed::Commit(error)), keep)
+            }
+        },
+        Ok(Err(error)) => {
+            let keep = AnsiTransactionManager::rollback_transaction(&mut conn).is_ok();
+            (Err(Failed::Body(error)), keep)
+        }
+        Err(payload) => {
+            // Closing the connection would roll back as well.
+            let _ = AnsiTransactionManager::rollback_transaction(&mut conn);
+            (Err(Failed::Panic(payload)), false)
+        }
+    };
+    (result, keep.then_some(conn))
 }
 
 /// Whether a failed COMMIT may have been done all the same.

@@ -137,6 +137,7 @@ where
         &self,
         read: impl FnOnce(&mut diesel::SqliteConnection) -> QueryResult<T>,
     ) -> Result<T, LogError> {
+        self.database.0.connections.joint.reads();
         self.database.read(read).map_err(LogError::new)
     }
 }

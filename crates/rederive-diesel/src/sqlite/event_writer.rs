@@ -6,16 +6,19 @@ use std::{
 };
 
 use diesel::{dsl::max, prelude::*, result::Error, sqlite::SqliteConnection};
-use rederive_core::{Timestamp, error::panic_message};
+use rederive_core::{Tentative, Timestamp, error::panic_message};
 
 use super::{
-    connections::{Connections, Failed, in_doubt},
+    connections::{Connections, Done, Failed, Joined, Offer, Unjoined, in_doubt},
     fault::Fault,
     rows::{Bind, Rows, chunks},
 };
 use crate::{
     AppendError,
-    append::{self, Appended, Crowd, Decided, Failure, Request, WriteEvents, Written},
+    append::{
+        self, Appended, Crowd, Decided, Failure, Followers, Furthest, Replies, Request,
+        WriteEvents, Written,
+    },
     schema::rederive_events as events,
 };
 
@@ -23,18 +26,91 @@ use crate::{
 pub(crate) struct EventWriter {
     connections: Arc<Connections>,
     crowd: Crowd,
+    joining: Joining,
+}
+
+/// Whether it is worth while to let reducers join the next transaction.
+#[derive(Default)]
+struct Joining {
+    /// The last event that was appended.
+    last: Option<u64>,
+    /// How often in a row none has joined, and how many groups they are not let to for that.
+    misses: u32,
+    skip: u32,
 }
 
 impl EventWriter {
     pub(crate) fn new(connections: Arc<Connections>) -> Self {
-        Self { connections, crowd: Crowd::default() }
+        Self { connections, crowd: Crowd::default(), joining: Joining::default() }
+    }
+
+    /// Has the group written by a transaction that reducers may join, if they are likely to.
+    fn write_jointly(
+        &mut self,
+        group: &[Request],
+        followers: &Followers<'_>,
+    ) -> Option<Result<Replies, Failed<Error>>> {
+        let patience = self.connections.options.join_time;
+        if patience.is_zero() || !self.joining.is_likely(&self.connections.furthest) {
+            return None;
+        }
+        let joint = Arc::clone(&self.connections.joint);
+        let (events, confirm) = Tentative::new(move || joint.hurry());
+        let offer = |replies: &Replies| {
+            let tell = followers.ahead(group, replies, &events)?;
+            Some(Offer { events: events.clone(), confirm, patience, tell })
+        };
+        match self.connections.joint_transaction(|conn| insert(conn, group), offer) {
+            Ok(Done { value, joined }) => {
+                if let Some(Joined { joined, missed }) = joined {
+                    self.joining.tried(joined);
+                    if missed {
+                        followers.wake();
+                    }
+                }
+                Some(Ok(value))
+            }
+            Err(Unjoined::Failed(failed)) => Some(Err(failed)),
+            Err(Unjoined::Broken) => {
+                // What reducers do must not keep anybody from appending.
+                self.joining.failed();
+                followers.take_back();
+                None
+            }
+        }
+    }
+}
+
+impl Joining {
+    fn is_likely(&mut self, furthest: &Furthest) -> bool {
+        if self.skip > 0 {
+            self.skip -= 1;
+            return false;
+        }
+        self.last.is_some_and(|last| furthest.has_reached(last))
+    }
+
+    fn tried(&mut self, joined: bool) {
+        if joined {
+            self.misses = 0;
+        } else {
+            self.misses = (self.misses + 1).min(8);
+            self.skip = 1 << self.misses;
+        }
+    }
+
+    fn failed(&mut self) {
+        (self.misses, self.skip) = (8, 1 << 8);
     }
 }
 
 impl WriteEvents for EventWriter {
-    fn write(&mut self, group: &[Request]) -> Result<Vec<Result<Appended, AppendError>>, Failure> {
+    fn write(&mut self, group: &[Request], followers: &Followers<'_>) -> Result<Replies, Failure> {
         let begun = Instant::now();
-        let written = self.connections.transaction(|conn| insert(conn, group));
+        let written = match self.write_jointly(group, followers) {
+            Some(written) => written,
+            None => self.connections.transaction(|conn| insert(conn, group)),
+        };
         written.map_err(|failed| {
             let blames = |error| !Fault::of(error).is_transient();
             let try_alone = matches!(&failed, Failed::Body(error) if blames(error));
@@ -43,6 +119,7 @@ impl WriteEvents for EventWriter {
     }
 
     fn written(&mut self, written: Written) {
+        self.joining.last = Some(written.id);
         self.crowd.wrote(written);
     }
 

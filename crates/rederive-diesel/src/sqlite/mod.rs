@@ -6,6 +6,7 @@ mod options;
 mod target;
 mod ddl;
 mod connections;
+mod joint;
 mod database;
 mod jsonb;
 mod rows;

@@ -21,6 +21,7 @@ pub struct SqliteOptions {
     pub(crate) synchronous: Synchronous,
     pub(crate) readers: u32,
     pub(crate) append_queue: usize,
+    pub(crate) join_time: Duration,
 }
 
 /// What survives a loss of power.
@@ -42,6 +43,7 @@ impl Default for SqliteOptions {
             synchronous: Synchronous::Full,
             readers: 4,
             append_queue: 1024,
+            join_time: Duration::from_millis(5),
         }
     }
 }
@@ -71,6 +73,18 @@ impl SqliteOptions {
     /// one); 1024 by default.
     pub fn append_queue(mut self, appends: usize) -> Self {
         self.append_queue = appends.max(1);
+        self
+    }
+
+    /// For how long a transaction of appends stays open for a reducer of the same handle's
+    /// [`store`](crate::SqliteDatabase::store) to commit in it what follows from them; 5 ms by default.
+    ///
+    /// So both take one flush of the disk, and whoever appends and waits is served in half the time. It
+    /// is offered while reducers keep up, and ends as soon as one has committed or somebody else wants to
+    /// write. An append by itself takes as much longer as its events take to be reduced. Zero: appends
+    /// never wait for that.
+    pub fn join_time(mut self, time: Duration) -> Self {
+        self.join_time = time;
         self
     }
 }

@@ -11,8 +11,8 @@ use diesel::{
 use rederive_core::{
     ChangeError, CommitError, Cursor, FailureKind, Op, OpenError, Opened, Opening, Outbox,
     PartitionId, PartitionRecord, PartitionWrite, ReducerWrite, Revision, SkipRecord, StateRecord,
-    Store, StoreError, StoreIdentity, StoredReducer, StoredRow, Value, Writer, effect::has_effects,
-    error::panic_message,
+    Store, StoreError, StoreIdentity, StoredReducer, StoredRow, Tentative, Value, Writer,
+    effect::has_effects, error::panic_message,
 };
 
 use super::{
@@ -281,6 +281,8 @@ struct SqliteWriter(SqliteDatabase);
 enum Rejected {
     Fenced(String),
     Step(StepError),
+    /// It needs a transaction of its own.
+    Apart,
 }
 
 impl<E: Into<StepError>> From<E> for Rejected {
@@ -297,6 +299,66 @@ impl Writer for SqliteWriter {
             let mut catalog = connections.catalog.lock().unwrap_or_else(PoisonError::into_inner);
             commit(conn, &mut catalog, writes)
         });
+        self.ended(writes, done)
+    }
+
+    fn commit_with(
+        &mut self,
+        writes: &[ReducerWrite<'_>],
+        events: &[Tentative],
+    ) -> Result<(), CommitError> {
+        if let Some(done) = self.join(writes, events) {
+            return self.ended(writes, done);
+        }
+        match events.iter().all(Tentative::wait) {
+            true => self.commit(writes),
+            false => Err(CommitError::Lost),
+        }
+    }
+
+    fn revision(&mut self, reducer: &str) -> Result<Option<Revision>, StoreError> {
+        // On the writer's connection: it is the one that knows what became of its transaction.
+        let connections = &self.0.0.connections;
+        let row = connections.transaction(|conn| progress::reducer(conn, reducer));
+        let row = row.map_err(|failed| StoreError::new(connections.failed(failed)))?;
+        Ok(row.map(|row| row.revision))
+    }
+}
+
+impl SqliteWriter {
+    /// Commits in the transaction that appends the events, if that is to be had and nothing in it can
+    /// harm them: code of the user's could end it, and foreign keys are checked at its end.
+    fn join(
+        &self,
+        writes: &[ReducerWrite<'_>],
+        events: &[Tentative],
+    ) -> Option<Result<(), Failed<Rejected>>> {
+        let ops = || writes.iter().flat_map(|write| &write.partitions).flat_map(|part| part.ops);
+        if events.len() > 1 || ops().any(|op| matches!(op, Op::Custom(_))) {
+            return None;
+        }
+        let connections = &self.0.0.connections;
+        let done = connections.joint.join(events, |conn| {
+            let mut catalog = connections.catalog.lock().unwrap_or_else(PoisonError::into_inner);
+            catalog.refresh(conn)?;
+            if catalog.foreign_keys {
+                return Err(Rejected::Apart);
+            }
+            commit(conn, &mut catalog, writes)
+        })?;
+        match done {
+            Err(Failed::Body(Rejected::Apart)) => None,
+            done => Some(done),
+        }
+    }
+
+    /// What became of a transaction.
+    fn ended(
+        &self,
+        writes: &[ReducerWrite<'_>],
+        done: Result<(), Failed<Rejected>>,
+    ) -> Result<(), CommitError> {
+        let connections = &self.0.0.connections;
         if done.is_ok() {
             for write in writes {
                 if let Cursor::Integer(id) = write.watermark {
@@ -311,6 +373,9 @@ impl Writer for SqliteWriter {
         done.map_err(|failed| match failed {
             Failed::Begin(error) => CommitError::Transient(connections.named(error).to_string()),
             Failed::Body(Rejected::Fenced(reducer)) => CommitError::Fenced { reducer },
+            Failed::Body(Rejected::Apart) => {
+                CommitError::Transient("it was not to be joined".to_owned())
+            }
             Failed::Body(Rejected::Step(error)) => {
                 let message = error.message();
                 match error {
@@ -333,16 +398,6 @@ impl Writer for SqliteWriter {
         })
     }
 
-    fn revision(&mut self, reducer: &str) -> Result<Option<Revision>, StoreError> {
-        // On the writer's connection: it is the one that knows what became of its transaction.
-        let connections = &self.0.0.connections;
-        let row = connections.transaction(|conn| progress::reducer(conn, reducer));
-        let row = row.map_err(|failed| StoreError::new(connections.failed(failed)))?;
-        Ok(row.map(|row| row.revision))
-    }
-}
-
-impl SqliteWriter {
     /// Says which row kept a transaction from being committed for the lack of another. SQLite finds
     /// that out at the end and tells no names, so the changes are made once more, to be looked at and
     /// taken back.

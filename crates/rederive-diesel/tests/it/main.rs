@@ -22,3 +22,4 @@ mod event_types;
 mod upcasts;
 mod database;
 mod faults;
+mod joining;

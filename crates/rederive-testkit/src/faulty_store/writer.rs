@@ -1,6 +1,6 @@
 //! The writer of a faulty store.
 
-use rederive_core::{CommitError, ReducerWrite, Revision, StoreError, Writer};
+use rederive_core::{CommitError, ReducerWrite, Revision, StoreError, Tentative, Writer};
 
 use super::{CommitFault, StoreFaults};
 
@@ -15,6 +15,29 @@ impl Writer for FaultyWriter {
     }
 
     fn commit(&mut self, writes: &[ReducerWrite<'_>]) -> Result<(), CommitError> {
+        self.faulty(writes, |inner| inner.commit(writes))
+    }
+
+    fn commit_with(
+        &mut self,
+        writes: &[ReducerWrite<'_>],
+        events: &[Tentative],
+    ) -> Result<(), CommitError> {
+        self.faulty(writes, |inner| inner.commit_with(writes, events))
+    }
+
+    fn revision(&mut self, reducer: &str) -> Result<Option<Revision>, StoreError> {
+        self.faults.at_revision()?;
+        self.inner.revision(reducer)
+    }
+}
+
+impl FaultyWriter {
+    fn faulty(
+        &mut self,
+        writes: &[ReducerWrite<'_>],
+        commit: impl FnOnce(&mut dyn Writer) -> Result<(), CommitError>,
+    ) -> Result<(), CommitError> {
         let (running, fault) = self.faults.at_commit();
         let lost = || CommitError::InDoubt("scripted: the answer is lost".to_owned());
         match &fault {
@@ -26,7 +49,7 @@ impl Writer for FaultyWriter {
             Some(CommitFault::Stall(gate)) => gate.pass(),
             _ => {}
         }
-        let result = self.faults.rejection(writes).and_then(|()| self.inner.commit(writes));
+        let result = self.faults.rejection(writes).and_then(|()| commit(&mut *self.inner));
         self.faults.count(|counts| match &result {
             Ok(()) => counts.committed += 1,
             Err(CommitError::Rejected { .. }) => counts.rejected += 1,
@@ -43,10 +66,5 @@ impl Writer for FaultyWriter {
         }
         drop(running);
         result
-    }
-
-    fn revision(&mut self, reducer: &str) -> Result<Option<Revision>, StoreError> {
-        self.faults.at_revision()?;
-        self.inner.revision(reducer)
     }
 }

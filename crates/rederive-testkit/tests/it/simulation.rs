@@ -202,6 +202,7 @@ impl Follower {
             watermark: self.watermark.with(&settles),
             commits,
             skips: vec![],
+            tentative: None,
         };
         (group, settles_of)
     }

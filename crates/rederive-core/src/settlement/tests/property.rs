@@ -102,6 +102,7 @@ impl Owner {
             watermark,
             commits,
             skips: vec![],
+            tentative: None,
         }
     }
 

@@ -25,7 +25,9 @@ use super::{
 };
 use crate::{
     AppendError,
-    append::{self, Appended, Crowd, Decided, Failure, Request, WriteEvents, Written},
+    append::{
+        self, Appended, Crowd, Decided, Failure, Followers, Replies, Request, WriteEvents, Written,
+    },
 };
 
 /// How often a group is tried: once more when a connection was lost before anything was committed, or
@@ -96,7 +98,7 @@ impl EventWriter {
 }
 
 impl WriteEvents for EventWriter {
-    fn write(&mut self, group: &[Request]) -> Result<Vec<Result<Appended, AppendError>>, Failure> {
+    fn write(&mut self, group: &[Request], _: &Followers<'_>) -> Result<Replies, Failure> {
         let begun = Instant::now();
         let mut tries = 1;
         loop {
