@@ -1,10 +1,18 @@
 //! [`Flow`]: how far a reducer has read and settled its log, and whether it may read on.
 
-use std::{collections::BTreeMap, sync::Arc, time::Instant};
+use std::{
+    collections::{BTreeMap, VecDeque},
+    sync::Arc,
+    time::Instant,
+};
 
 use rederive_core::{Cursor, Entry, Settles, Slice, Timestamp, Watermark};
 
 use super::rate::Rate;
+
+/// How many finished slices are kept, of at most how many events.
+const FINISHED: usize = 4;
+const SMALL: usize = 512;
 
 /// The reading side of a dispatcher: position, low watermark, unfinished slices and the window.
 pub(super) struct Flow<E> {
@@ -13,6 +21,8 @@ pub(super) struct Flow<E> {
     pub(super) watermark: Watermark,
     /// The unfinished slices by their number in the watermark.
     slices: BTreeMap<u64, Dispatched<E>>,
+    /// The last ones that were finished, if they are small: whoever has appended is about to ask for them.
+    finished: VecDeque<Arc<Slice<E>>>,
     /// Deliveries that are not settled.
     unsettled: usize,
     /// Events that unfinished slices keep in memory.
@@ -54,6 +64,7 @@ impl<E> Flow<E> {
             position: watermark.clone(),
             watermark: Watermark::new(watermark),
             slices: BTreeMap::new(),
+            finished: VecDeque::new(),
             unsettled: 0,
             pinned: 0,
             window,
@@ -121,6 +132,11 @@ impl<E> Flow<E> {
                 self.pinned = self.pinned.saturating_sub(dispatched.pinned());
                 self.rate.count(dispatched.events, Instant::now());
                 self.unfinished -= dispatched.events as u64;
+                // What cannot be decoded may be corrected, and is read again for whoever asks.
+                if dispatched.pinned() <= SMALL && dispatched.slice.undecodable.is_empty() {
+                    self.finished.truncate(FINISHED - 1);
+                    self.finished.push_front(dispatched.slice);
+                }
             }
         }
     }
@@ -139,9 +155,10 @@ impl<E> Flow<E> {
         self.slices.get(&number)
     }
 
-    /// The unfinished slice that has an event at this cursor.
+    /// The unfinished slice that has an event at this cursor, or one that has just been finished.
     pub(super) fn find(&self, cursor: &Cursor) -> Option<Arc<Slice<E>>> {
-        let mut slices = self.slices.values().map(|dispatched| &dispatched.slice);
+        let unfinished = self.slices.values().map(|dispatched| &dispatched.slice);
+        let mut slices = unfinished.chain(&self.finished);
         slices.find(|slice| slice.at(cursor).is_some()).map(Arc::clone)
     }
 }
