@@ -23,6 +23,7 @@ mod git_history;
 mod halting;
 mod holes;
 mod isolation;
+mod joining;
 mod killing;
 mod layers;
 mod living;

@@ -53,6 +53,8 @@ pub struct StoreCounts {
     pub commits: usize,
     /// Commits that are in the store, answered or not.
     pub committed: usize,
+    /// Those of them that were begun before their events were in the log for good.
+    pub early: usize,
     /// Commits that were rejected, by the script or by the store within.
     pub rejected: usize,
     /// Calls of `revision`.

@@ -23,7 +23,9 @@ impl Writer for FaultyWriter {
         writes: &[ReducerWrite<'_>],
         events: &[Tentative],
     ) -> Result<(), CommitError> {
+        let early = events.iter().any(|events| events.outcome().is_none());
         self.faulty(writes, |inner| inner.commit_with(writes, events))
+            .inspect(|()| self.faults.count(|counts| counts.early += usize::from(early)))
     }
 
     fn revision(&mut self, reducer: &str) -> Result<Option<Revision>, StoreError> {
