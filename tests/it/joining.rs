@@ -12,6 +12,7 @@ use std::{
     time::Duration,
 };
 
+use actix_rt::time::{sleep, timeout};
 use diesel::connection::SimpleConnection as _;
 use rederive::{
     Await, Cursor, CursorKind, Handle, Outcome, Store as _,
@@ -308,6 +309,11 @@ async fn whatever_an_operator_does_meanwhile_appends_go_on_and_take_effect_once(
     handle.stop().await;
 }
 
+/// What must come to an end.
+async fn in_time<T>(what: &str, future: impl Future<Output = T>) -> T {
+    timeout(PATIENCE, future).await.unwrap_or_else(|_| panic!("{what} does not end"))
+}
+
 /// A random run on one database: reducers that join and others that cannot, transactions that fail or
 /// are ended, actors that die.
 struct Storm {
@@ -315,6 +321,11 @@ struct Storm {
     world: World,
     db: SqliteDatabase,
     elsewhere: AnyStore,
+    /// How many of a thousand events cannot be committed. After one that was joined, transactions are not
+    /// handed out for long.
+    trapped: usize,
+    /// Only `accounts` follows: nobody is in its way.
+    alone: bool,
 }
 
 impl Storm {
@@ -328,11 +339,21 @@ impl Storm {
             config.dispatch_threads = rng.range(1..4);
         });
         world.log_faults().chaos(*rng.pick(&[0.0, 0.1]), rng.fork());
-        Self { rng, world, db, elsewhere: AnyStore::memory() }
+        let trapped = *rng.pick(&[0, 0, 5, 50]);
+        // Whoever cannot join, and has to wait, hurries.
+        let elsewhere = match rng.chance(0.4) {
+            true => AnyStore::memory(),
+            false => world.store.inner().clone(),
+        };
+        let alone = rng.chance(0.5);
+        Self { rng, world, db, elsewhere, trapped, alone }
     }
 
     async fn start(&self) -> Handle {
         let builder = self.world.builder().register(Accounts::new(), self.world.store.clone());
+        if self.alone {
+            return builder.start().await.expect("it starts");
+        }
         let builder = builder.register(Accounts::copies(), self.world.store.clone());
         let builder = builder.register(Accounts::third(), self.elsewhere.clone());
         let builder = builder.register_fold(Balances::default(), self.world.store.clone());
@@ -343,7 +364,8 @@ impl Storm {
         let mut handle = self.start().await;
         let ids: Vec<_> = (0..self.rng.range(2..6)).map(|id| id.to_string()).collect();
         append(&self.db, ids.iter().map(|id| Event::opened(id)).collect()).expect("they come");
-        if self.rng.chance(0.3) {
+        let trapped = self.trapped;
+        if trapped > 5 && self.rng.chance(0.5) {
             pretend(&self.db);
         }
         let appenders: Vec<_> = (0..self.rng.range(1..4))
@@ -351,9 +373,9 @@ impl Storm {
                 let (log, mut rng, ids) =
                     (self.db.event_log::<Event>(), self.rng.fork(), ids.clone());
                 thread::spawn(move || {
-                    for _ in 0..40 {
+                    for _ in 0..60 {
                         let events: Vec<_> =
-                            (0..rng.range(1..4)).map(|_| event(&mut rng, &ids)).collect();
+                            (0..rng.range(1..4)).map(|_| event(&mut rng, &ids, trapped)).collect();
                         let trapped = |event: &Event| ids.iter().any(|id| *event == never(id));
                         let comes = !events.iter().any(trapped);
                         match log.append_blocking(events) {
@@ -367,31 +389,29 @@ impl Storm {
             })
             .collect();
         while appenders.iter().any(|appender| !appender.is_finished()) {
-            match self.rng.range(0..10) {
+            // Reducers have time to join: whoever asks for something keeps them from it.
+            sleep(Duration::from_millis(self.rng.range(0..10) as u64)).await;
+            match self.rng.range(0..40) {
                 0 => {
-                    let ends = self.rng.range(0..2);
+                    let ends = usize::from(self.rng.chance(0.3));
                     let set = format!("UPDATE storm SET ends = {ends}");
                     self.db.write(|conn| conn.batch_execute(&set)).expect("it is set");
                 }
                 1 => {
                     let reducers = ["accounts", "copies", "third", "balances"];
-                    let reducer = (*self.rng.pick(&reducers)).to_owned();
+                    let reducers = if self.alone { &reducers[..1] } else { &reducers[..] };
+                    let reducer = (*self.rng.pick(reducers)).to_owned();
                     let victims = [Victim::Dispatcher, Victim::EventLog, Victim::Persistence];
                     let victim = self.rng.pick(&victims).clone();
                     handle.supervisor().do_send(Kill { reducer, victim });
                 }
                 2 => {
-                    handle.stop().await;
+                    in_time("a stop", handle.stop()).await;
                     handle = self.start().await;
                 }
                 3 => {
                     let cursor = Cursor::from(self.world.events().len() as u64 + 1);
                     honest(&self.world, &handle, cursor, Duration::from_millis(20)).await;
-                }
-                4 => {
-                    let id = self.rng.pick(&ids).as_str();
-                    // Whatever becomes of it, it ends.
-                    let _ = handle.rebuild_partition("accounts", id).await;
                 }
                 _ => {
                     let events = self.world.events();
@@ -405,33 +425,41 @@ impl Storm {
         self.world.log_faults().heal();
         let quiet = "UPDATE storm SET ends = 0";
         self.db.write(|conn| conn.batch_execute(quiet)).expect("it is set");
-        caught_up(&handle, &["accounts", "copies", "third", "balances"]).await;
+        caught_up(&handle, &["accounts"]).await;
+        if self.alone {
+            handle.stop().await;
+            self.world.check();
+            return;
+        }
+        caught_up(&handle, &["copies", "third", "balances"]).await;
         let events = self.world.events();
         check_prefixes(self.world.store.inner().rows(&COPIES), &events);
         let halts = fold(&events).halts;
-        for partition in self.world.halts_of("copies").into_keys() {
-            if !halts.contains_key(&partition) {
-                handle.retry("copies", partition).await.expect("it goes on");
+        for (partition, cursor) in self.world.halts_of("copies") {
+            if halts.get(&partition) != Some(&cursor) {
+                // It may halt once more, at an event that is bad.
+                let _ = in_time("a repair", handle.retry("copies", partition)).await;
             }
         }
         caught_up(&handle, &["copies"]).await;
         handle.stop().await;
         self.world.check();
         self.world.check_folded();
+        assert_eq!(self.world.halts_of("copies"), halts);
         for rows in [self.world.store.inner().rows(&COPIES), self.elsewhere.rows(&THIRD)] {
             assert_eq!(rows, self.world.rows());
         }
     }
 }
 
-fn event(rng: &mut Rng, ids: &[String]) -> Event {
+fn event(rng: &mut Rng, ids: &[String], trapped: usize) -> Event {
     let (id, to, amount) = (rng.pick(ids), rng.pick(ids), rng.range(1..1000) as i64);
-    match rng.range(0..60) {
+    match rng.range(0..300) {
+        _ if rng.range(0..1000) < trapped => never(id),
         0 => Event::poison(id),
         1 => Event::OpenedTwice { id: id.clone() },
-        2..5 => never(id),
-        5..15 => Event::Noise,
-        15..30 if id != to => Event::Transferred { from: id.clone(), to: to.clone(), amount },
+        2..30 => Event::Noise,
+        30..100 if id != to => Event::Transferred { from: id.clone(), to: to.clone(), amount },
         _ => Event::deposited(id, amount),
     }
 }
@@ -448,6 +476,6 @@ fn whatever_becomes_of_transactions_every_event_in_the_log_takes_effect_once_and
     });
     // Unless it was but one seed that somebody looks into.
     if std::env::var_os("REDERIVE_SEED").is_none() {
-        assert!(early.get() > 100 && lost.get() > 12, "{early:?} joined, {lost:?} replaced");
+        assert!(early.get() > 100 && lost.get() > 5, "{early:?} joined, {lost:?} replaced");
     }
 }
