@@ -232,12 +232,27 @@ async fn what_was_appended_once_more_takes_effect_once_wherever_it_is_followed()
     assert_eq!(elsewhere.rows(&COPIES), everything);
     assert_eq!(world.rows().into_iter().collect::<Vec<_>>(), [("a".to_owned(), everything["a"])]);
     assert_eq!(world.halts().into_iter().collect::<Vec<_>>(), [("ends".to_owned(), 2.into())]);
-    assert!(world.probe.count(restarted("dispatcher")) > 0);
     for amount in 3..10 {
         world.append([Event::deposited("a", amount)]);
     }
     caught_up(&handle, &["accounts", "copies"]).await;
     assert_eq!(elsewhere.rows(&COPIES), fold(&world.events()).rows);
+    handle.stop().await;
+}
+
+#[actix_rt::test]
+async fn a_reducer_whose_commit_ends_the_transaction_is_replaced_and_only_its_event_halts() {
+    let (world, db) = world(LONG);
+    db.write(|conn| conn.batch_execute(TRAPS)).expect("tables can be created");
+    let handle = world.start().await;
+    world.append([Event::opened("a")]);
+    world.settled(&handle).await;
+    world.append([Event::opened("ends"), Event::deposited("a", 1)]);
+    world.append([Event::deposited("a", 2)]);
+    world.settled(&handle).await;
+    assert_eq!(world.rows().into_iter().collect::<Vec<_>>(), [("a".to_owned(), (3, 3, 4))]);
+    assert_eq!(world.halts().into_iter().collect::<Vec<_>>(), [("ends".to_owned(), 2.into())]);
+    assert_eq!(world.probe.count(restarted("dispatcher")), 1);
     handle.stop().await;
 }
 
