@@ -21,6 +21,8 @@ pub(crate) struct Floors {
     /// What is to be reached with many clients, and what is aimed at.
     pub(crate) wanted_of_many: (f64, f64),
     pub(crate) start: Work,
+    /// Of rebuilds of one table, the one that is beside the growth of our cost.
+    pub(crate) growth: Work,
 }
 
 impl Floors {
@@ -55,6 +57,12 @@ impl Floors {
             many_clients: vec![Work::FloorGroup { split: false }],
             wanted_of_many: (0.6, 0.9),
             start: Work::FloorStart,
+            growth: Work::FloorRebuild {
+                tables: 1,
+                how: How::Values(64),
+                size: 10_000,
+                ahead: true,
+            },
         }
     }
 
@@ -85,6 +93,12 @@ impl Floors {
             many_clients: vec![clients(By::One), clients(By::OneWithoutCursor)],
             wanted_of_many: (1.5, 3.0),
             start: Work::PostgresStart,
+            growth: Work::PostgresRebuild {
+                tables: 1,
+                how: HowOnPostgres::Update,
+                size: 10_000,
+                ahead: true,
+            },
         }
     }
 }

@@ -25,11 +25,24 @@ pub(crate) struct Series {
     pub(crate) variable: &'static str,
     /// What is held: N or P.
     pub(crate) fixed: u64,
-    pub(crate) points: Vec<(u64, Spread)>,
+    pub(crate) points: Vec<Point>,
+}
+
+/// What an event costs at one place of a series.
+#[derive(Debug)]
+pub(crate) struct Point {
+    pub(crate) number: u64,
+    pub(crate) ours: Spread,
+    /// By hand: what the database itself takes more, neither can save.
+    pub(crate) floor: Spread,
 }
 
 /// Rebuilds over both ranges.
-pub(crate) fn measure(scale: Scale, fixtures: &mut Fixtures) -> Result<[Series; 2], Failure> {
+pub(crate) fn measure(
+    scale: Scale,
+    floor: Work,
+    fixtures: &mut Fixtures,
+) -> Result<[Series; 2], Failure> {
     let (most_n, fixed_n, most_p, rounds) =
         scale.of((7, 1_000_000, 6, 3), (6, 100_000, 5, 1), (4, 1000, 2, 1));
     let fixed_p = 1000;
@@ -38,17 +51,23 @@ pub(crate) fn measure(scale: Scale, fixtures: &mut Fixtures) -> Result<[Series; 
         let events = 10_u64.pow(exponent);
         // The largest is long enough to be steady.
         let rounds = if exponent == 7 { 1 } else { rounds };
-        n.points.push((events, cost(events, fixed_p, rounds, fixtures)?));
+        n.points.push(cost(events, (events, fixed_p), rounds, floor, fixtures)?);
     }
     let mut p = Series { name: "growth-p", variable: "P", fixed: fixed_n, points: Vec::new() };
     for exponent in 1..=most_p {
         let partitions = 10_u64.pow(exponent);
-        p.points.push((partitions, cost(fixed_n, partitions, rounds, fixtures)?));
+        p.points.push(cost(partitions, (fixed_n, partitions), rounds, floor, fixtures)?);
     }
     Ok([n, p])
 }
 
-fn cost(n: u64, p: u64, rounds: usize, fixtures: &mut Fixtures) -> Result<Spread, Failure> {
+fn cost(
+    number: u64,
+    (n, p): (u64, u64),
+    rounds: usize,
+    by_hand: Work,
+    fixtures: &mut Fixtures,
+) -> Result<Point, Failure> {
     let work = Work::Rebuild { reducers: 1, stay: false };
     let measure = Measure {
         name: NAME,
@@ -64,19 +83,24 @@ fn cost(n: u64, p: u64, rounds: usize, fixtures: &mut Fixtures) -> Result<Spread
         aim: None,
         pairs: rounds,
     };
-    let mut costs = Vec::new();
+    let (mut ours, mut floor) = (Vec::new(), Vec::new());
     for _ in 0..rounds {
-        costs.push(1e6 / once(&measure, work, fixtures)?.figure);
+        ours.push(1e6 / once(&measure, work, fixtures)?.figure);
+        floor.push(1e6 / once(&measure, by_hand, fixtures)?.figure);
     }
     fixtures.clear()?;
-    Ok(Spread::of(costs))
+    Ok(Point { number, ours: Spread::of(ours), floor: Spread::of(floor) })
 }
 
 impl Series {
     /// The largest cost over the smallest.
     pub(crate) fn growth(&self) -> f64 {
-        let all = Spread::of(self.points.iter().map(|(_, cost)| cost.median));
-        all.most / all.least
+        growth(self.points.iter().map(|point| point.ours.median))
+    }
+
+    /// The same by hand.
+    fn floor_growth(&self) -> f64 {
+        growth(self.points.iter().map(|point| point.floor.median))
     }
 
     pub(crate) fn entry(&self, store: Store) -> Entry {
@@ -98,17 +122,25 @@ impl Series {
     }
 }
 
+fn growth(costs: impl Iterator<Item = f64>) -> f64 {
+    let all = Spread::of(costs);
+    all.most / all.least
+}
+
 /// The costs as tables.
 pub(crate) fn table(series: &[Series]) -> String {
     let mut lines = Vec::new();
     for one in series {
         let other = if one.variable == "N" { "P" } else { "N" };
-        lines.push(format!("| {} (at {other} = {}) | µs per event |", one.variable, one.fixed));
-        lines.push("|---|---|".to_owned());
-        for (number, cost) in &one.points {
-            lines.push(format!("| {} | {cost} |", short(*number as f64)));
+        let (variable, fixed) = (one.variable, one.fixed);
+        lines.push(format!("| {variable} (at {other} = {fixed}) | µs per event | floor | ratio |"));
+        lines.push("|---|---|---|---|".to_owned());
+        for Point { number, ours, floor } in &one.points {
+            let (number, ratio) = (short(*number as f64), floor.median / ours.median);
+            lines.push(format!("| {number} | {ours} | {floor} | {ratio:.2} |"));
         }
-        lines.push(format!("\nThe largest is {}× the smallest.\n", short(one.growth())));
+        let (growth, floor) = (short(one.growth()), short(one.floor_growth()));
+        lines.push(format!("\nThe largest is {growth}× the smallest; by hand, {floor}×.\n"));
     }
     lines.join("\n")
 }

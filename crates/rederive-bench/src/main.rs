@@ -29,6 +29,7 @@ use std::{env, fs};
 use crate::{
     args::{Args, Request, Store},
     fixture::Fixtures,
+    floors::Floors,
     job::Job,
     report::Entry,
 };
@@ -60,8 +61,13 @@ fn run(args: &Args) -> Result<(), Failure> {
         }
     }
     fixtures.clear()?;
-    if args.store != Store::Memory && args.wants(growth::NAME) {
-        let series = growth::measure(args.scale, &mut fixtures)?;
+    let floors = match args.store {
+        Store::Memory => None,
+        Store::Sqlite => Some(Floors::sqlite()),
+        Store::Postgres => Some(Floors::postgres()),
+    };
+    if let Some(floors) = floors.filter(|_| args.wants(growth::NAME)) {
+        let series = growth::measure(args.scale, floors.growth, &mut fixtures)?;
         println!("\n{}", growth::table(&series));
         entries.extend(series.iter().map(|one| one.entry(args.store)));
         if let Some(file) = &args.svg {

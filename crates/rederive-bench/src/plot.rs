@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use crate::growth::Series;
+use crate::growth::{Point, Series};
 
 const WIDTH: f64 = 640.0;
 const HEIGHT: f64 = 360.0;
@@ -12,13 +12,24 @@ const TOP: f64 = 36.0;
 const BOTTOM: f64 = 44.0;
 const COLOURS: [&str; 2] = ["#1f6f8b", "#c4572b"];
 
-/// One line per series over a logarithmic axis.
+type Cost = fn(&Point) -> f64;
+
+fn ours(point: &Point) -> f64 {
+    point.ours.median
+}
+
+fn floor(point: &Point) -> f64 {
+    point.floor.median
+}
+
+/// One line per series over a logarithmic axis, and a broken one for its floor.
 pub(crate) fn draw(series: &[Series]) -> String {
     let points = || series.iter().flat_map(|one| &one.points);
     let log = |number: u64| (number.max(1) as f64).log10();
-    let first = points().map(|(number, _)| log(*number)).fold(f64::MAX, f64::min);
-    let last = points().map(|(number, _)| log(*number)).fold(f64::MIN, f64::max);
-    let highest = points().map(|(_, cost)| cost.median).fold(0.0, f64::max).max(1.0).ceil();
+    let first = points().map(|point| log(point.number)).fold(f64::MAX, f64::min);
+    let last = points().map(|point| log(point.number)).fold(f64::MIN, f64::max);
+    let costs = |point: &Point| point.ours.median.max(point.floor.median);
+    let highest = points().map(costs).fold(0.0, f64::max).max(1.0).ceil();
     let x = |number: u64| {
         LEFT + (log(number) - first) / (last - first).max(1.0) * (WIDTH - LEFT - RIGHT)
     };
@@ -46,16 +57,16 @@ pub(crate) fn draw(series: &[Series]) -> String {
     text(&mut svg, axis, "middle", "black", "events N, or partitions P");
     text(&mut svg, (8.0, 16.0), "start", "black", "µs per event");
     for ((one, colour), row) in series.iter().zip(COLOURS).zip([16.0, 30.0]) {
-        let path: Vec<String> = one
-            .points
-            .iter()
-            .map(|(number, cost)| format!("{:.1},{:.1}", x(*number), y(cost.median)))
-            .collect();
-        let path = path.join(" ");
-        let _ = writeln!(
-            svg,
-            "<polyline points=\"{path}\" fill=\"none\" stroke=\"{colour}\" stroke-width=\"2\"/>"
-        );
+        for (style, cost) in [("", ours as Cost), (" stroke-dasharray=\"5 4\"", floor as Cost)] {
+            let at = |point: &Point| format!("{:.1},{:.1}", x(point.number), y(cost(point)));
+            let path: Vec<String> = one.points.iter().map(at).collect();
+            let path = path.join(" ");
+            let _ = writeln!(
+                svg,
+                "<polyline points=\"{path}\" fill=\"none\" stroke=\"{colour}\" \
+                 stroke-width=\"2\"{style}/>"
+            );
+        }
         let held = if one.variable == "N" { "P" } else { "N" };
         let name = format!("over {}, at {held} = {}", one.variable, one.fixed);
         text(&mut svg, (WIDTH - RIGHT, row), "end", colour, &name);
