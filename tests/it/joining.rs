@@ -452,6 +452,11 @@ impl Storm {
                     let cursor = Cursor::from(self.world.events().len() as u64 + 1);
                     honest(&self.world, &handle, cursor, Duration::from_millis(20)).await;
                 }
+                4 => {
+                    let id = self.rng.pick(&ids).as_str();
+                    // It goes on by itself if somebody dies meanwhile.
+                    let _ = in_time("a rebuild", handle.rebuild_partition("accounts", id)).await;
+                }
                 _ => {
                     let events = self.world.events();
                     check_prefixes(self.world.store.inner().rows(&COPIES), &self.world.events());
@@ -465,6 +470,7 @@ impl Storm {
         let quiet = "UPDATE storm SET ends = 0";
         self.db.write(|conn| conn.batch_execute(quiet)).expect("it is set");
         caught_up(&handle, &["accounts"]).await;
+        repair(&handle, "accounts", &ids).await;
         if self.alone {
             handle.stop().await;
             self.world.check();
@@ -474,12 +480,7 @@ impl Storm {
         let events = self.world.events();
         check_prefixes(self.world.store.inner().rows(&COPIES), &events);
         let halts = fold(&events).halts;
-        for (partition, cursor) in self.world.halts_of("copies") {
-            if halts.get(&partition) != Some(&cursor) {
-                // It may halt once more, at an event that is bad.
-                let _ = in_time("a repair", handle.retry("copies", partition)).await;
-            }
-        }
+        repair(&handle, "copies", &ids).await;
         caught_up(&handle, &["copies"]).await;
         handle.stop().await;
         self.world.check();
@@ -488,6 +489,14 @@ impl Storm {
         for rows in [self.world.store.inner().rows(&COPIES), self.elsewhere.rows(&THIRD)] {
             assert_eq!(rows, self.world.rows());
         }
+    }
+}
+
+/// Has the partitions repaired that are halted, and waits for rebuilds that have been interrupted. Those
+/// with an event that is bad halt once more.
+async fn repair(handle: &Handle, reducer: &str, ids: &[String]) {
+    for id in ids {
+        let _ = in_time("a repair", handle.retry(reducer, id.as_str())).await;
     }
 }
 

@@ -1,6 +1,6 @@
 //! Rebuilding single partitions: what is derived for one is built anew, others are left alone.
 
-use actix_rt::task::JoinHandle;
+use actix_rt::{task::JoinHandle, time::timeout};
 use rederive::{
     Await, Change, Cursor, FailureKind, Handle, RepairError, Value, chaos::Victim, core::RowOp,
 };
@@ -29,6 +29,7 @@ on_every_store!(
     two_rebuilds_of_a_partition_at_once_are_refused,
     a_halted_partition_is_rebuilt_with_corrected_code,
     a_rebuild_that_meets_a_bad_event_halts_behind_the_good_ones,
+    a_partition_whose_events_of_one_read_were_taken_apart_is_rebuilt,
     the_state_of_a_fold_is_built_anew,
     refused_while_the_reducer_is_rebuilt_as_a_whole,
     a_retry_that_meets_a_rebuild_ends_with_it,
@@ -299,6 +300,25 @@ async fn a_rebuild_that_meets_a_bad_event_halts_behind_the_good_ones(world: Worl
     assert_eq!((&halt.cursor, halt.attempts), (&poison, 1));
     assert_ne!(halt.cursor, Cursor::Start);
     world.check();
+    handle.stop().await;
+}
+
+/// Events that are read at once are reduced in parts. A partition that meets with trouble in the first
+/// goes on by itself, and is handed what is in the others as well.
+async fn a_partition_whose_events_of_one_read_were_taken_apart_is_rebuilt(world: World) {
+    let world = world.with(|config| (config.gather, config.group) = (1, 2));
+    world.append([Event::opened("a"), Event::poison("a")]);
+    world.append([1, 2, 3, 4, 5].map(|amount| Event::deposited("a", amount)));
+    let reducer = Accounts::new();
+    let cure = reducer.cure();
+    let handle = world.start_with([reducer]).await;
+    world.settled(&handle).await;
+    world.check();
+    cure.store(true, std::sync::atomic::Ordering::SeqCst);
+    let rebuilt = timeout(PATIENCE, handle.rebuild_partition("accounts", "a")).await;
+    rebuilt.expect("it ends").expect("it is rebuilt");
+    assert_eq!(world.rows(), fold_healed(&world.events()).rows);
+    assert!(world.halts().is_empty());
     handle.stop().await;
 }
 

@@ -141,7 +141,7 @@ impl<E: Send + Sync + 'static> Dispatcher<E> {
             for partition in touched {
                 if let Some(route) = self.routes.get_mut(&partition) {
                     let events = std::mem::take(&mut route.batch);
-                    route.unsettled.push((number, events.len()));
+                    route.handed(number, events.len());
                     let delivery = Delivery { slice: Arc::clone(slice), number, events };
                     let deliver = ToPartition::Deliver(delivery);
                     self.residents.tell(&route.addr, route.generation, deliver);

@@ -252,7 +252,7 @@ impl<E: Send + Sync + 'static> Dispatcher<E> {
         let watermark = self.flow.watermark.cursor();
         let route = self.routes.activate(partition.clone(), watermark, start);
         for (number, slice, events) in events {
-            route.unsettled.push((number, events.len()));
+            route.handed(number, events.len());
             let deliver = ToPartition::Deliver(Delivery { slice, number, events });
             self.residents.tell(&route.addr, route.generation, deliver);
         }

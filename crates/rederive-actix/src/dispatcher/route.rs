@@ -33,7 +33,7 @@ pub(super) struct Route<A> {
     pub(super) generation: u64,
     /// Where the partition stands for sure.
     pub(super) cursor: Cursor,
-    /// What was delivered and is not settled, by slice.
+    /// What was delivered and is not settled, by slice; each slice at most once.
     pub(super) unsettled: Settles,
     /// Its events in the slice that is being dispatched.
     pub(super) batch: SmallVec<[u32; 4]>,
@@ -357,6 +357,14 @@ impl<A> Route<A> {
             && !self.lost
             && !self.recovering
             && !self.resetting
+    }
+
+    /// Notes that so many events of a slice are delivered, perhaps behind others of the same slice.
+    pub(super) fn handed(&mut self, slice: u64, events: usize) {
+        match self.unsettled.iter_mut().find(|(number, _)| *number == slice) {
+            Some((_, count)) => *count += events,
+            None => self.unsettled.push((slice, events)),
+        }
     }
 
     /// Notes that these deliveries are settled; true when nothing is in flight any more.
