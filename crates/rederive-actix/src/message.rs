@@ -82,8 +82,9 @@ pub(crate) struct Fetch<E: Send + Sync + 'static> {
     pub(crate) after: Cursor,
     /// Others may be left out.
     pub(crate) types: Arc<EventTypes>,
-    /// Said again in the answer: for the repair of this partition, not to read on.
-    pub(crate) repair: Option<PartitionId>,
+    /// Said again in the answer: for the repair of this partition by this generation of its actor, not to
+    /// read on.
+    pub(crate) repair: Option<(PartitionId, u64)>,
     /// How many events, at most.
     pub(crate) limit: usize,
     pub(crate) reply: Recipient<Fetched<E>>,
@@ -96,7 +97,7 @@ pub(crate) struct Fetched<E> {
     /// The log held no more when it was read, and nothing has been heard since.
     pub(crate) at_head: bool,
     /// As in the request.
-    pub(crate) repair: Option<PartitionId>,
+    pub(crate) repair: Option<(PartitionId, u64)>,
 }
 
 /// dispatcher → event log: read the event at exactly this cursor.

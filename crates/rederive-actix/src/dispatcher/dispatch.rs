@@ -30,8 +30,8 @@ impl<E: Send + Sync + 'static> Handler<Fetched<E>> for Dispatcher<E> {
         if self.has_lost(ctx) {
             return;
         }
-        if let Some(partition) = fetched.repair {
-            self.deliver_held(&partition, &fetched.slice, ctx);
+        if let Some((partition, generation)) = fetched.repair {
+            self.deliver_held(&partition, generation, &fetched.slice, ctx);
             return;
         }
         self.flow.fetching = false;

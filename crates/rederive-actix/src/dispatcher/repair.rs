@@ -211,7 +211,7 @@ impl<E: Send + Sync + 'static> Dispatcher<E> {
             self.links.log_actor.do_send(Fetch {
                 after: going.position.clone(),
                 types: Arc::clone(&self.links.types),
-                repair: Some(partition.clone()),
+                repair: Some((partition.clone(), going.generation)),
                 limit: self.links.sizes.slice,
                 reply: ctx.address().recipient(),
             });
@@ -227,14 +227,16 @@ impl<E: Send + Sync + 'static> Dispatcher<E> {
         }
     }
 
-    /// Delivers what a slice holds of the partition, up to where we have dispatched.
+    /// Delivers what a slice holds of the partition, up to where we have dispatched. One that was read for
+    /// an actor that has died may begin behind where the next repair has begun.
     pub(super) fn deliver_held(
         &mut self,
         partition: &PartitionId,
+        generation: u64,
         slice: &Arc<Slice<E>>,
         ctx: &Context<Self>,
     ) {
-        let Some(going) = self.repairs.going.get_mut(partition) else { return };
+        let Some(going) = self.repairs.of_generation(partition, generation) else { return };
         let read_on = slice.end > going.position;
         let mut events: SmallVec<[u32; 4]> = SmallVec::new();
         let mut broken = None;
