@@ -33,6 +33,7 @@ impl Furthest {
     }
 
     /// Whether a reducer has come so far.
+    #[cfg(feature = "sqlite")]
     pub(crate) fn has_reached(&self, id: u64) -> bool {
         *self.reached.lock().unwrap_or_else(PoisonError::into_inner) >= id
     }

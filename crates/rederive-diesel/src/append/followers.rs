@@ -5,7 +5,7 @@ use std::{
     panic::{AssertUnwindSafe, catch_unwind},
 };
 
-use rederive_core::{Tentative, Wakers};
+use rederive_core::Wakers;
 
 use super::{Appended, Group, Request, Tail};
 use crate::AppendError;
@@ -25,11 +25,12 @@ impl<'a> Followers<'a> {
 
     /// By which the events of a group can be handed out that is about to be committed; `None` when
     /// there are none, or too many.
+    #[cfg(feature = "sqlite")]
     pub(crate) fn ahead(
         &self,
         group: &[Request],
         replies: &[Result<Appended, AppendError>],
-        events: &Tentative,
+        events: &rederive_core::Tentative,
     ) -> Option<impl FnOnce() + use<'_, 'a>> {
         let group = Group::of(group, replies, Some(events.clone()))?;
         Some(move || {
