@@ -12,7 +12,7 @@ use std::{
     time::Duration,
 };
 
-use actix_rt::time::{sleep, timeout};
+use actix_rt::time::timeout;
 use diesel::connection::SimpleConnection as _;
 use rederive::{
     Await, Cursor, CursorKind, Handle, Outcome, Store as _,
@@ -21,7 +21,7 @@ use rederive::{
     diesel::{AppendError, SqliteDatabase, SqliteOptions, Upcasts},
 };
 use rederive_testkit::{Rng, for_each_seed};
-use tokio::{runtime::Builder, task::LocalSet};
+use tokio::{runtime::Builder, sync::mpsc::unbounded_channel, task::LocalSet};
 
 use crate::fixture::{
     PATIENCE, World,
@@ -407,10 +407,12 @@ impl Storm {
         if trapped > 5 && self.rng.chance(0.5) {
             pretend(&self.db);
         }
+        let (tell, mut appended) = unbounded_channel();
         let appenders: Vec<_> = (0..self.rng.range(1..4))
             .map(|_| {
                 let (log, mut rng, ids) =
                     (self.db.event_log::<Event>(), self.rng.fork(), ids.clone());
+                let tell = tell.clone();
                 thread::spawn(move || {
                     for _ in 0..60 {
                         let events: Vec<_> =
@@ -423,13 +425,18 @@ impl Storm {
                             Err(AppendError::Rejected { .. }) => {}
                             Err(error) => panic!("{error}"),
                         }
+                        let _ = tell.send(());
                     }
                 })
             })
             .collect();
+        drop(tell);
         while appenders.iter().any(|appender| !appender.is_finished()) {
-            // Reducers have time to join: whoever asks for something keeps them from it.
-            sleep(Duration::from_millis(self.rng.range(0..10) as u64)).await;
+            // Reducers have their turn to join: whoever asks for something keeps them from it.
+            for _ in 0..self.rng.range(0..8) {
+                // None once all have appended what they had.
+                let _ = appended.recv().await;
+            }
             match self.rng.range(0..40) {
                 0 => {
                     let ends = usize::from(self.rng.chance(0.3));

@@ -97,6 +97,9 @@ pub trait EventLog: Send + Sync + 'static {
     ///
     /// A hint, not a promise: followers also poll. The log keeps the weak reference and forgets it
     /// once the subscriber has dropped its own. The default never wakes anybody.
+    ///
+    /// It is called by whoever appends, perhaps within the transaction: it must return at once and wait for
+    /// nobody, least of all for another thread that uses the same database.
     fn subscribe(&self, wake: Weak<Wake>) {
         drop(wake);
     }

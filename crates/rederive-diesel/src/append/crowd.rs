@@ -11,6 +11,8 @@ use std::{
     time::{Duration, Instant},
 };
 
+use super::Seldom;
+
 /// How far the reducer that is furthest has come, of all that commit to a database.
 ///
 /// A store does not know which log its reducers follow. One that follows another log and is at higher
@@ -55,9 +57,8 @@ pub(crate) struct Crowd {
     /// How long for those who were served last, at most, and until no more of them come.
     for_crowd: Duration,
     last: Option<Last>,
-    /// How often in a row no reducer came, and how many groups are not to wait for that.
-    misses: u32,
-    skip: u32,
+    /// Whether a group waits for reducers.
+    waits: Seldom,
     /// Whether all came back, the last time that they were waited for.
     all_back: bool,
 }
@@ -94,8 +95,7 @@ impl Default for Crowd {
             for_reducers: longest,
             for_crowd: longest,
             last: None,
-            misses: 0,
-            skip: 0,
+            waits: Seldom::default(),
             all_back: false,
         }
     }
@@ -145,17 +145,12 @@ impl Crowd {
 
     /// False when there is no reducer that keeps up.
     fn let_reducers_go_first(&mut self, furthest: &Furthest, id: u64) -> bool {
-        if self.skip > 0 {
-            self.skip -= 1;
+        if !self.waits.is_due() {
             return false;
         }
-        if furthest.wait(id, self.for_reducers) {
-            self.misses = 0;
-            return true;
-        }
-        self.misses = (self.misses + 1).min(8);
-        self.skip = 1 << self.misses;
-        false
+        let come = furthest.wait(id, self.for_reducers);
+        self.waits.tried(come);
+        come
     }
 }
 
@@ -175,9 +170,9 @@ mod tests {
         let mut waits = 0;
         for id in 1..200 {
             crowd.wrote(written(1, id));
-            let skip = crowd.skip;
+            let skip = crowd.waits.skip;
             crowd.wait(&furthest, &|| 1);
-            waits += u32::from(crowd.skip > skip);
+            waits += u32::from(crowd.waits.skip > skip);
         }
         assert!((1..=7).contains(&waits), "{waits} waits");
     }
@@ -191,7 +186,7 @@ mod tests {
         crowd.wait(&furthest, &|| 1);
         reducer.join().expect("no panic");
         // Either it came in time, or the time was up.
-        assert_eq!(crowd.misses == 0, crowd.skip == 0);
+        assert_eq!(crowd.waits.misses == 0, crowd.waits.skip == 0);
         furthest.reach(3);
         assert!(furthest.wait(7, Duration::ZERO), "it never goes back");
     }

@@ -7,6 +7,7 @@ mod crowd;
 mod decide;
 mod followers;
 mod methods;
+mod seldom;
 mod tail;
 
 use std::{sync::Arc, thread, time::Duration};
@@ -20,6 +21,7 @@ pub(crate) use crowd::{Crowd, Furthest, Written};
 pub(crate) use decide::{Decided, Row, decide};
 pub(crate) use followers::Followers;
 pub(crate) use methods::append_methods;
+pub(crate) use seldom::Seldom;
 pub(crate) use tail::{Group, Tail};
 
 use self::blocking::{Waiting, block_on};

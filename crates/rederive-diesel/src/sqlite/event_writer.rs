@@ -16,8 +16,8 @@ use super::{
 use crate::{
     AppendError,
     append::{
-        self, Appended, Crowd, Decided, Failure, Followers, Furthest, Replies, Request,
-        WriteEvents, Written,
+        self, Appended, Crowd, Decided, Failure, Followers, Replies, Request, Seldom, WriteEvents,
+        Written,
     },
     schema::rederive_events as events,
 };
@@ -26,22 +26,15 @@ use crate::{
 pub(crate) struct EventWriter {
     connections: Arc<Connections>,
     crowd: Crowd,
-    joining: Joining,
-}
-
-/// Whether it is worth while to let reducers join the next transaction.
-#[derive(Default)]
-struct Joining {
+    /// Whether reducers are let to join a transaction.
+    joining: Seldom,
     /// The last event that was appended.
     last: Option<u64>,
-    /// How often in a row none has joined, and how many groups they are not let to for that.
-    misses: u32,
-    skip: u32,
 }
 
 impl EventWriter {
     pub(crate) fn new(connections: Arc<Connections>) -> Self {
-        Self { connections, crowd: Crowd::default(), joining: Joining::default() }
+        Self { connections, crowd: Crowd::default(), joining: Seldom::default(), last: None }
     }
 
     /// Has the group written by a transaction that reducers may join, if they are likely to.
@@ -51,7 +44,9 @@ impl EventWriter {
         followers: &Followers<'_>,
     ) -> Option<Result<Replies, Failed<Error>>> {
         let patience = self.connections.options.join_time;
-        if patience.is_zero() || !self.joining.is_likely(&self.connections.furthest) {
+        // One that has kept up is likely to be there.
+        let keeps_up = |last: u64| self.connections.furthest.has_reached(last);
+        if patience.is_zero() || !self.last.is_some_and(keeps_up) || !self.joining.is_due() {
             return None;
         }
         let joint = Arc::clone(&self.connections.joint);
@@ -73,34 +68,11 @@ impl EventWriter {
             Err(Unjoined::Failed(failed)) => Some(Err(failed)),
             Err(Unjoined::Broken) => {
                 // What reducers do must not keep anybody from appending.
-                self.joining.failed();
+                self.joining.harmed();
                 followers.take_back();
                 None
             }
         }
-    }
-}
-
-impl Joining {
-    fn is_likely(&mut self, furthest: &Furthest) -> bool {
-        if self.skip > 0 {
-            self.skip -= 1;
-            return false;
-        }
-        self.last.is_some_and(|last| furthest.has_reached(last))
-    }
-
-    fn tried(&mut self, joined: bool) {
-        if joined {
-            self.misses = 0;
-        } else {
-            self.misses = (self.misses + 1).min(8);
-            self.skip = 1 << self.misses;
-        }
-    }
-
-    fn failed(&mut self) {
-        (self.misses, self.skip) = (8, 1 << 8);
     }
 }
 
@@ -119,7 +91,7 @@ impl WriteEvents for EventWriter {
     }
 
     fn written(&mut self, written: Written) {
-        self.joining.last = Some(written.id);
+        self.last = Some(written.id);
         self.crowd.wrote(written);
     }
 
