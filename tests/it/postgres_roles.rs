@@ -7,7 +7,7 @@ use rederive::{
     Await, Handle, Outcome, Rederive,
     diesel::{PostgresDatabase, PostgresError},
 };
-use test_postgres::Cluster;
+use test_postgres::{Cluster, Moment, Proxy, Then};
 
 use crate::fixture::{
     bank::{AccountRow, Accounts, Event, Model, model_of_rows},
@@ -80,7 +80,11 @@ async fn the_role_that_docs_postgres_md_sets_up_can_do_all_that_is_needed_and_no
         run(&cluster, &role, &sql);
     }
 
-    let db = PostgresDatabase::connect(&app).expect("it may connect");
+    let proxy = Proxy::to(cluster.port()).expect("a proxy");
+    let through = app.replace(&cluster.port().to_string(), &proxy.port().to_string());
+    let db = PostgresDatabase::connect(through).expect("it may connect");
+    // It may know all that appending by one statement takes.
+    proxy.at(Moment::BeforeStatement, "pg_advisory_xact_lock(1919247465", || Then::Pass);
     let builder = Rederive::new(db.event_log::<Event>()).config(quiet());
     let handle = builder.register(Accounts::new(), db.store()).start().await.expect("it starts");
     for event in [Event::opened("a"), Event::opened("b"), Event::deposited("a", 5)] {
@@ -98,6 +102,8 @@ async fn the_role_that_docs_postgres_md_sets_up_can_do_all_that_is_needed_and_no
     handle.skip("accounts", "b", event).await.expect("it is skipped");
     let long = "é".repeat(5000);
     assert!(matches!(appended(&db, &handle, Event::poison(&long)).await, Outcome::Halted(_)));
+
+    assert_eq!(proxy.sprung(), 0);
 
     // What is taken away is named, and nothing is lost.
     run(&cluster, "bank_owner", "REVOKE INSERT ON accounts FROM bank_app");

@@ -13,7 +13,7 @@ use crate::fixture::bank::Event;
 const STORE: &str = "\"accounts\"";
 
 /// In every transaction that appends.
-const LOG: &str = "insert into \"public\".rederive_events";
+const LOG: &str = "rederive_append(";
 
 /// Commits meet this fault three times in a row.
 async fn commit_despite(moment: Moment) {

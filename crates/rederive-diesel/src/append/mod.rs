@@ -61,7 +61,7 @@ impl Request {
 }
 
 /// Where the events of a request stand.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub(crate) struct Appended {
     /// Their ids, in order.
     pub(crate) ids: Vec<i64>,

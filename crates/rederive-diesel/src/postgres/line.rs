@@ -20,12 +20,14 @@ pub(crate) struct Line {
     connector: Connector,
     /// Taken out while in use: a transaction that panics leaves `None`, and the next one connects anew.
     conn: Option<PgConnection>,
+    /// How many connections there have been.
+    made: u64,
 }
 
 impl Line {
     /// A connection that is made when it is first used.
     pub(crate) fn new(connector: &Connector) -> Self {
-        Self { connector: connector.clone(), conn: None }
+        Self { connector: connector.clone(), conn: None, made: 0 }
     }
 
     /// Runs `body` in a transaction. What comes along with `BEGIN` are its first statements: when one of
@@ -56,17 +58,19 @@ impl Line {
         done
     }
 
-    /// Connects, if it is not connected. What is wrong shows when it is used.
-    pub(crate) fn connect(&mut self) {
-        if self.conn.is_none() {
-            self.conn = self.connector.connect().ok();
-        }
+    /// Connects, if it is not connected: the number of its connection, another for each.
+    pub(crate) fn connect(&mut self) -> Option<u64> {
+        self.conn = Some(self.take().ok()?);
+        Some(self.made)
     }
 
     fn take(&mut self) -> QueryResult<PgConnection> {
         match self.conn.take().and_then(idle) {
             Some(conn) => Ok(conn),
-            None => self.connector.connect().map_err(|error| as_lost(&error)),
+            None => {
+                self.made += 1;
+                self.connector.connect().map_err(|error| as_lost(&error))
+            }
         }
     }
 

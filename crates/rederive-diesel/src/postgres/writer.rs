@@ -135,7 +135,8 @@ impl PostgresWriter {
 
 impl Writer for PostgresWriter {
     fn prepare(&mut self) {
-        self.line.connect();
+        // What is wrong shows when it is used.
+        let _ = self.line.connect();
     }
 
     fn commit(&mut self, writes: &[ReducerWrite<'_>]) -> Result<(), CommitError> {

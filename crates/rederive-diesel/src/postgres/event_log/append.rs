@@ -1,26 +1,24 @@
 //! [`EventWriter`]: writes groups of appends.
 
 use std::{
-    collections::HashMap,
+    hash::{BuildHasher, RandomState},
+    ops::Range,
     sync::Arc,
-    time::{Instant, SystemTime},
+    time::Instant,
 };
 
-use diesel::{
-    pg::PgConnection,
-    prelude::*,
-    result::{DatabaseErrorKind, Error},
-};
-use rederive_core::{Timestamp, error::panic_message};
+use diesel::{pg::PgConnection, prelude::*, result::Error};
+use rederive_core::error::panic_message;
 
 use super::{
     super::{
         connections::{Connections, Failed, Line, in_doubt, text_of},
         fault::Fault,
-        sql::{Bind, Schema, Sql},
-        text::escaped,
+        sql::Schema,
     },
-    doubt::{self, Outcome},
+    backend::Backend,
+    doubt::{Outcome, Trace},
+    insert::{self, Inserted},
     listen::Listener,
 };
 use crate::{
@@ -38,87 +36,101 @@ const TRIES: usize = 3;
 pub(crate) struct EventWriter {
     connections: Arc<Connections>,
     line: Line,
+    /// Who serves the connection, and which one that is.
+    backend: Option<(u64, Backend)>,
     /// Begins a transaction and takes the lock, before anything is looked at, and before an id is given:
     /// the trigger would be too late for that.
     begin: String,
     listener: Arc<Listener>,
     crowd: Crowd,
+    random: RandomState,
+    appends: u64,
 }
+
+/// Which events of a group are whose.
+type Shares = Vec<Result<Range<usize>, AppendError>>;
 
 /// What a transaction has inserted, should its outcome have to be looked up.
-pub(super) struct Sent {
-    /// The transaction.
-    pub(super) id: i64,
-    pub(super) ids: Vec<i64>,
-    pub(super) time: Timestamp,
-    replies: Vec<Result<Appended, AppendError>>,
-}
-
-/// Why a transaction was given up.
-enum Stop {
-    Error(Error),
-    /// Somebody has inserted events with ids that the sequence had not given.
-    IdsTaken,
-}
-
-impl From<Error> for Stop {
-    fn from(error: Error) -> Self {
-        Stop::Error(error)
-    }
+struct Sent {
+    inserted: Inserted,
+    shares: Shares,
 }
 
 impl EventWriter {
     pub(crate) fn new(connections: &Arc<Connections>, listener: &Arc<Listener>) -> Self {
         let (connections, listener) = (Arc::clone(connections), Arc::clone(listener));
-        let line = Line::new(&connections.connector);
-        let begin = format!("{}; {}", connections.begin, lock(&connections.schema));
-        Self { connections, line, begin, listener, crowd: Crowd::default() }
+        let line = Line::new(&connections.committing);
+        let begin = format!("{}; {}", connections.begin, insert::lock(&connections.schema));
+        let (crowd, random) = (Crowd::default(), RandomState::new());
+        Self { connections, line, backend: None, begin, listener, crowd, random, appends: 0 }
     }
 
-    fn failure(&self, failed: &Failed<Stop>, begun: Instant) -> Failure {
-        let (Failed::Begin(error) | Failed::Body(Stop::Error(error)) | Failed::Commit(error)) =
-            failed
-        else {
-            let message = match failed {
-                Failed::Panic(payload) => {
-                    format!("a panic while appending: {}", panic_message(&**payload))
-                }
-                _ => "others insert events with ids of their own all the time".to_owned(),
-            };
-            return Failure { error: AppendError::Rejected { message }, try_alone: false };
-        };
-        let message = text_of(error);
-        if Fault::of(error).is_transient() {
-            let message = format!("{}: {message}", self.connections.target.name);
-            let error = AppendError::Unavailable { message, waited: begun.elapsed() };
-            return Failure { error, try_alone: false };
+    /// Appends by one statement, which is a transaction by itself. `None` if nothing was appended, and
+    /// why shows when it is done step by step.
+    ///
+    /// Where streams stand is read before nobody else can append. If that changes meanwhile, the version
+    /// of an event is there already.
+    fn at_once(&mut self, group: &[Request]) -> Option<Result<Replies, Failure>> {
+        if !self.connections.is_direct {
+            return None;
         }
-        Failure { error: AppendError::Rejected { message }, try_alone: true }
+        let begun = Instant::now();
+        let append_id = self.next_id();
+        let Self { connections, line, backend, .. } = self;
+        let schema = &connections.schema;
+        let backend = known(backend, line, schema)?;
+        let streams = group.iter().filter_map(Request::stream);
+        let versions =
+            line.statement(|conn| insert::stream_versions(conn, schema, streams)).ok()?;
+        let version = |stream: &str| Ok::<_, Error>(versions.get(stream).copied().unwrap_or(0));
+        let Decided { replies: shares, rows } = append::decide(group, i64::MAX, version).ok()?;
+        if rows.is_empty() {
+            return Some(Ok(replies(shares, &Appended::default())));
+        }
+        let done = line.statement(|conn| insert::insert(conn, schema, append_id, &rows));
+        let events = match done {
+            Ok(inserted) => inserted.events,
+            Err(Failed::Commit(error)) => {
+                let trace = Trace::Sent { to: backend, append_id, count: rows.len() };
+                match trace.look_up(line, connections) {
+                    Outcome::Committed(events) => events,
+                    Outcome::RolledBack => return None,
+                    Outcome::Unknown => return Some(Err(in_doubt_by(&error))),
+                }
+            }
+            Err(Failed::Body(error)) if Fault::of(&error).is_transient() => {
+                return Some(Err(unavailable(connections, &error, begun)));
+            }
+            Err(Failed::Begin(_) | Failed::Body(_) | Failed::Panic(_)) => return None,
+        };
+        backend.newest = events.ids.last().copied().unwrap_or(backend.newest);
+        Some(Ok(replies(shares, &events)))
     }
-}
 
-impl WriteEvents for EventWriter {
-    fn write(&mut self, group: &[Request], _: &Followers<'_>) -> Result<Replies, Failure> {
+    /// Appends in a transaction in which nobody else does from its beginning.
+    fn by_steps(&mut self, group: &[Request]) -> Result<Replies, Failure> {
         let begun = Instant::now();
         let mut tries = 1;
         loop {
             let mut sent = None;
+            let append_id = self.next_id();
             let schema = &self.connections.schema;
             let done = self.line.transaction(&self.begin, |conn| {
-                sent = Some(insert(conn, schema, group)?);
+                sent = Some(insert(conn, schema, append_id, group)?);
                 Ok(())
             });
             let failed = match (done, sent) {
-                (Ok(()), Some(sent)) => return Ok(sent.replies),
-                (Err(Failed::Commit(error)), Some(sent)) if in_doubt(&error) => {
-                    let message = text_of(&error);
-                    match doubt::look_up(&mut self.line, &self.connections, &sent) {
-                        Outcome::Committed => return Ok(sent.replies),
+                (Ok(()), Some(Sent { inserted, shares })) => {
+                    return Ok(replies(shares, &inserted.events));
+                }
+                (Err(Failed::Commit(error)), Some(Sent { inserted, shares }))
+                    if in_doubt(&error) =>
+                {
+                    let trace = Trace::Inserted(&inserted);
+                    match trace.look_up(&mut self.line, &self.connections) {
+                        Outcome::Committed(events) => return Ok(replies(shares, &events)),
                         Outcome::RolledBack => Failed::Begin(error),
-                        Outcome::Unknown => {
-                            let error = AppendError::InDoubt { message };
-                            return Err(Failure { error, try_alone: false });
-                        }
+                        Outcome::Unknown => return Err(in_doubt_by(&error)),
                     }
                 }
                 (Err(failed), _) => failed,
@@ -126,19 +138,32 @@ impl WriteEvents for EventWriter {
                 (Ok(()), None) => Failed::Begin(Error::NotFound),
             };
             let again = match &failed {
-                Failed::Body(Stop::IdsTaken) => {
-                    let skip = |conn: &mut PgConnection| skip_taken_ids(conn, schema);
+                Failed::Body(error) if insert::are_ids_taken(error) => {
+                    let skip = |conn: &mut PgConnection| insert::skip_taken_ids(conn, schema);
                     self.line.transaction(&self.begin, skip).is_ok()
                 }
-                Failed::Begin(error) | Failed::Body(Stop::Error(error)) => {
-                    Fault::of(error) == Fault::Connection
-                }
+                Failed::Begin(error) | Failed::Body(error) => Fault::of(error) == Fault::Connection,
                 Failed::Commit(_) | Failed::Panic(_) => false,
             };
             if !again || tries >= TRIES {
-                return Err(self.failure(&failed, begun));
+                return Err(failure(&self.connections, &failed, begun));
             }
             tries += 1;
+        }
+    }
+
+    /// An id that no other append has, in this process or elsewhere.
+    fn next_id(&mut self) -> i64 {
+        self.appends += 1;
+        self.random.hash_one(self.appends).cast_signed()
+    }
+}
+
+impl WriteEvents for EventWriter {
+    fn write(&mut self, group: &[Request], _: &Followers<'_>) -> Result<Replies, Failure> {
+        match self.at_once(group) {
+            Some(done) => done,
+            None => self.by_steps(group),
         }
     }
 
@@ -155,123 +180,73 @@ impl WriteEvents for EventWriter {
     }
 }
 
+/// Who serves the connection, asked once for each.
+fn known<'b>(
+    known: &'b mut Option<(u64, Backend)>,
+    line: &mut Line,
+    schema: &Schema,
+) -> Option<&'b mut Backend> {
+    let number = line.connect()?;
+    if known.as_ref().is_none_or(|(of, _)| *of != number) {
+        *known = None;
+        let backend = line.statement(|conn| Backend::of(conn, schema)).ok()?;
+        *known = Some((number, backend));
+    }
+    known.as_mut().map(|(_, backend)| backend)
+}
+
 /// Decides on all requests in order, then inserts the events of those that may be appended. Nobody else
 /// appends until the transaction ends.
-fn insert(conn: &mut PgConnection, schema: &Schema, group: &[Request]) -> Result<Sent, Stop> {
-    let time = Timestamp::from(SystemTime::now());
-    let versions = stream_versions(conn, schema, group.iter().filter_map(Request::stream))?;
+fn insert(
+    conn: &mut PgConnection,
+    schema: &Schema,
+    append_id: i64,
+    group: &[Request],
+) -> QueryResult<Sent> {
+    let streams = group.iter().filter_map(Request::stream);
+    let versions = insert::stream_versions(conn, schema, streams)?;
     let version = |stream: &str| Ok::<_, Error>(versions.get(stream).copied().unwrap_or(0));
-    let Decided { replies, rows } = append::decide(group, i64::MAX, version)?;
-    let (id, ids) = insert_rows(conn, schema, &rows, time)?;
-    let appended = |range: std::ops::Range<usize>| Appended { ids: ids[range].to_vec(), time };
-    let replies = replies.into_iter().map(|reply| reply.map(appended)).collect();
-    Ok(Sent { id, ids, time, replies })
+    let Decided { replies: shares, rows } = append::decide(group, i64::MAX, version)?;
+    let inserted = match rows.is_empty() {
+        true => Inserted::default(),
+        false => insert::insert(conn, schema, append_id, &rows)?,
+    };
+    Ok(Sent { inserted, shares })
 }
 
-/// Waits until no other transaction appends, and keeps it so until this one ends.
-fn lock(schema: &Schema) -> String {
-    schema.sql(
-        "SELECT pg_catalog.pg_advisory_xact_lock(1919247465,
-            ('@rederive_events'::pg_catalog.regclass::pg_catalog.oid::pg_catalog.int8
-             - 2147483648)::pg_catalog.int4)",
-    )
+fn replies(shares: Shares, events: &Appended) -> Replies {
+    let share = |range: Range<usize>| Appended {
+        // All that was to be inserted was.
+        ids: events.ids.get(range).unwrap_or_default().to_vec(),
+        time: events.time,
+    };
+    shares.into_iter().map(|reply| reply.map(share)).collect()
 }
 
-/// Has the sequence go on above all ids there are.
-fn skip_taken_ids(conn: &mut PgConnection, schema: &Schema) -> Result<(), Stop> {
-    let text = schema.sql(
-        "SELECT pg_catalog.setval(pg_catalog.pg_get_serial_sequence('@rederive_events', 'id')
-                ::pg_catalog.regclass, pg_catalog.max(id)) FROM @rederive_events",
-    );
-    Sql { text: &text, binds: &[] }.rows(conn)?;
-    Ok(())
-}
-
-/// The numbers of the last events of these streams, zero for none.
-pub(super) fn stream_versions<'s>(
-    conn: &mut PgConnection,
-    schema: &Schema,
-    streams: impl IntoIterator<Item = &'s str>,
-) -> QueryResult<HashMap<&'s str, i64>> {
-    let mut streams: Vec<&str> = streams.into_iter().collect();
-    streams.sort_unstable();
-    streams.dedup();
-    if streams.is_empty() {
-        return Ok(HashMap::new());
-    }
-    let text = schema.sql(
-        "SELECT coalesce((SELECT stream_version FROM @rederive_events AS event
-                WHERE event.stream IS NOT NULL AND event.stream = given.stream
-                ORDER BY stream_version DESC LIMIT 1), 0)
-            FROM pg_catalog.unnest(\0::pg_catalog.text[]) WITH ORDINALITY AS given (stream, nth)
-            ORDER BY nth",
-    );
-    let binds = [Bind::texts(streams.iter().map(|stream| escaped(stream)))];
-    let rows = Sql { text: &text, binds: &binds }.rows(conn)?;
-    let known = streams.iter().zip(rows).map(|(stream, mut row)| {
-        let version = row.integer()?;
-        Ok((*stream, version))
-    });
-    known.collect()
-}
-
-/// Inserts the rows, in their order: the transaction, and the ids.
-fn insert_rows(
-    conn: &mut PgConnection,
-    schema: &Schema,
-    rows: &[append::Row<'_>],
-    time: Timestamp,
-) -> Result<(i64, Vec<i64>), Stop> {
-    if rows.is_empty() {
-        return Ok((0, Vec::new()));
-    }
-    // Each row is given its id before it is inserted, so that it is known which is whose.
-    let text = schema.sql(
-        "WITH given AS MATERIALIZED (
-            SELECT pg_catalog.nextval((SELECT pg_catalog.pg_get_serial_sequence(
-                '@rederive_events', 'id')::pg_catalog.regclass)) AS id, one.*
-            FROM (SELECT * FROM ROWS FROM (pg_catalog.unnest(\0::pg_catalog.text[]),
-                pg_catalog.unnest(\0::pg_catalog.int8[]), pg_catalog.unnest(\0::pg_catalog.text[]),
-                pg_catalog.unnest(\0::pg_catalog.int8[]), pg_catalog.unnest(\0::pg_catalog.text[])
-                ) WITH ORDINALITY AS one (event_type, event_version, stream, stream_version, data, nth)
-                ORDER BY nth) AS one
-        ), inserted AS (
-            INSERT INTO @rederive_events
-                (id, event_type, event_version, stream, stream_version, time, data)
-            SELECT id, event_type, event_version, stream, stream_version, \0, data::pg_catalog.json
-            FROM given
-        )
-        SELECT id, (SELECT pg_catalog.max(id) FROM @rederive_events), pg_catalog.txid_current()
-        FROM given ORDER BY nth",
-    );
-    let binds = [
-        Bind::Texts(rows.iter().map(|row| row.event.event_type.as_deref().map(escaped)).collect()),
-        Bind::integers(rows.iter().map(|row| row.event.version.into())),
-        Bind::Texts(rows.iter().map(|row| row.stream.map(|(stream, _)| escaped(stream))).collect()),
-        Bind::BigInts(rows.iter().map(|row| row.stream.map(|(_, version)| version)).collect()),
-        Bind::texts(rows.iter().map(|row| row.event.data.as_str())),
-        Bind::integer(time.as_micros()),
-    ];
-    let (mut ids, mut transaction, mut newest) = (Vec::with_capacity(rows.len()), 0, 0);
-    let given = Sql { text: &text, binds: &binds }.rows(conn).map_err(|error| match error {
-        Error::DatabaseError(DatabaseErrorKind::UniqueViolation, told)
-            if told.constraint_name() == Some("rederive_events_pkey") =>
-        {
-            Stop::IdsTaken
+fn failure(connections: &Connections, failed: &Failed<Error>, begun: Instant) -> Failure {
+    let error = match failed {
+        Failed::Begin(error) | Failed::Body(error) | Failed::Commit(error) => error,
+        Failed::Panic(payload) => {
+            let message = format!("a panic while appending: {}", panic_message(&**payload));
+            return Failure { error: AppendError::Rejected { message }, try_alone: false };
         }
-        other => Stop::Error(other),
-    })?;
-    for mut row in given {
-        ids.push(row.integer()?);
-        newest = row.nullable_integer()?.unwrap_or(0);
-        transaction = row.integer()?;
+    };
+    if insert::are_ids_taken(error) {
+        let message = "others insert events with ids of their own all the time".to_owned();
+        return Failure { error: AppendError::Rejected { message }, try_alone: false };
     }
-    if ids.first().is_some_and(|first| *first <= newest) {
-        return Err(Stop::IdsTaken);
+    if Fault::of(error).is_transient() {
+        return unavailable(connections, error, begun);
     }
-    if ids.len() != rows.len() || !ids.is_sorted_by(|a, b| a < b) {
-        let text = "the server did not number the events in the order in which they were given";
-        return Err(Error::DeserializationError(text.into()).into());
-    }
-    Ok((transaction, ids))
+    Failure { error: AppendError::Rejected { message: text_of(error) }, try_alone: true }
+}
+
+fn unavailable(connections: &Connections, error: &Error, begun: Instant) -> Failure {
+    let message = format!("{}: {}", connections.target.name, text_of(error));
+    let error = AppendError::Unavailable { message, waited: begun.elapsed() };
+    Failure { error, try_alone: false }
+}
+
+fn in_doubt_by(error: &Error) -> Failure {
+    Failure { error: AppendError::InDoubt { message: text_of(error) }, try_alone: false }
 }

@@ -1,8 +1,10 @@
 //! [`PostgresEventLog`]: the events of a database, to append to and to follow.
 
 mod append;
+mod backend;
 mod doubt;
 pub(super) mod holders;
+mod insert;
 pub(super) mod listen;
 mod read;
 
@@ -128,7 +130,7 @@ where
 
     fn stream_version(&self, stream: &str) -> Result<i64, LogError> {
         let schema = &self.database.0.connections.schema;
-        let versions = self.query(|conn| append::stream_versions(conn, schema, [stream]))?;
+        let versions = self.query(|conn| insert::stream_versions(conn, schema, [stream]))?;
         Ok(versions.get(stream).copied().unwrap_or(0))
     }
 

@@ -1,12 +1,12 @@
 //! Connections that break while events are appended: what can be found out is found out.
 
-use std::time::Duration;
+use std::{thread, time::Duration};
 
 use rederive_core::{Cursor, EventLog};
 use rederive_diesel::{AppendError, Expected, PostgresDatabase, PostgresEventLog, PostgresOptions};
 use test_postgres::{Moment, Proxy, Then};
 
-use super::scratch::Scratch;
+use super::{scratch::Scratch, waiting::Other};
 
 /// A log that is reached by way of a proxy, and the same without.
 struct World {
@@ -16,16 +16,30 @@ struct World {
     scratch: Scratch,
 }
 
+/// In every transaction that appends.
+const APPEND: &str = "rederive_append(";
+
+/// First if the transaction has several statements.
+const LOCK: &str = "pg_advisory_xact_lock";
+
 impl World {
+    /// With appends that are one statement, and with such as are made behind a pooler.
+    fn both() -> [Self; 2] {
+        [Self::new(), Self::with(PostgresOptions::default().prepared_statements(false))]
+    }
+
     fn new() -> Self {
+        Self::with(PostgresOptions::default())
+    }
+
+    fn with(options: PostgresOptions) -> Self {
         let scratch = Scratch::new("");
         let url = scratch.url();
         let (place, database) = url.rsplit_once('/').unwrap();
         let (head, port) = place.rsplit_once(':').unwrap();
         let proxy = Proxy::to(port.parse().unwrap()).unwrap();
         let through = format!("{head}:{}/{database}", proxy.port());
-        let options =
-            PostgresOptions::default().notifications(false).connect_timeout(Duration::from_secs(1));
+        let options = options.notifications(false).connect_timeout(Duration::from_secs(1));
         let through = PostgresDatabase::connect_with(through, options).unwrap().event_log();
         let direct = scratch.db.event_log();
         Self { proxy, through, direct, scratch }
@@ -38,68 +52,159 @@ impl World {
 }
 
 #[test]
-fn an_append_whose_commit_is_not_answered_is_known_to_be_done() {
-    let world = World::new();
-    world.through.append_blocking(vec![1]).unwrap();
-    world.proxy.cut_at(Moment::AfterCommit, "INSERT INTO");
-    let recorded = world.through.append_blocking(vec![2, 3]).unwrap();
-    assert_eq!(world.proxy.sprung(), 1);
-    assert_eq!(world.events(), [1, 2, 3]);
-    assert_eq!(world.direct.head().ok().as_ref(), recorded.last().map(|event| &event.cursor));
-    let version = world.through.append_to_blocking("s", Expected::NoStream, vec![4]).unwrap();
-    assert_eq!(world.direct.find(&version[0].cursor).unwrap().unwrap().data, 4);
+fn an_append_is_one_statement_unless_a_pooler_may_be_in_between() {
+    for (world, steps) in World::both().into_iter().zip([0, 1]) {
+        world.proxy.at(Moment::BeforeStatement, LOCK, || Then::Pass);
+        world.through.append_blocking(vec![1]).unwrap();
+        world.through.append_to_blocking("s", Expected::NoStream, vec![2, 3]).unwrap();
+        let late = world.through.append_to_blocking("s", Expected::NoStream, vec![4]).unwrap_err();
+        assert!(matches!(late, AppendError::Conflict { actual: 2, .. }), "{late}");
+        assert_eq!((world.events(), world.proxy.sprung()), (vec![1, 2, 3], steps));
+    }
 }
 
 #[test]
-fn an_append_whose_commit_does_not_arrive_is_done_by_another_connection_and_once() {
-    let world = World::new();
-    for moment in [Moment::BeforeCommit, Moment::BeforeStatement] {
-        world.proxy.cut_at(moment, "INSERT INTO");
+fn an_append_that_is_not_answered_is_known_to_be_done() {
+    for world in World::both() {
         world.through.append_blocking(vec![1]).unwrap();
+        world.proxy.cut_at(Moment::AfterCommit, APPEND);
+        let recorded = world.through.append_blocking(vec![2, 3]).unwrap();
+        assert_eq!(world.proxy.sprung(), 1);
+        let stored = world.direct.fetch(&Cursor::Start, 9).unwrap().events;
+        assert_eq!(stored[1..], recorded);
+        let version = world.through.append_to_blocking("s", Expected::NoStream, vec![4]).unwrap();
+        assert_eq!(world.direct.find(&version[0].cursor).unwrap().unwrap().data, 4);
     }
-    assert_eq!(world.proxy.sprung(), 2);
-    assert_eq!(world.events(), [1, 1]);
+}
+
+/// The events of others that have come meanwhile are not taken for its own.
+#[test]
+fn of_an_append_that_is_not_answered_just_its_own_events_are_found() {
+    for world in World::both() {
+        world.through.append_blocking(vec![1]).unwrap();
+        world.direct.append_blocking(vec![2, 2]).unwrap();
+        let direct = world.direct.clone();
+        world.proxy.at(Moment::AfterCommit, APPEND, move || {
+            direct.append_blocking(vec![2, 2]).unwrap();
+            Then::Cut
+        });
+        let recorded = world.through.append_blocking(vec![2, 2]).unwrap();
+        assert_eq!(world.proxy.sprung(), 1);
+        let stored = world.direct.fetch(&Cursor::Start, 9).unwrap().events;
+        assert_eq!((stored.len(), &stored[3..5]), (7, recorded.as_slice()));
+    }
+}
+
+#[test]
+fn an_append_that_does_not_arrive_is_done_by_another_connection_and_once() {
+    for world in World::both() {
+        world.through.append_blocking(vec![1]).unwrap();
+        for moment in [Moment::BeforeCommit, Moment::BeforeStatement] {
+            world.proxy.cut_at(moment, APPEND);
+            world.through.append_blocking(vec![1]).unwrap();
+        }
+        assert_eq!(world.proxy.sprung(), 2);
+        assert_eq!(world.events(), [1, 1, 1]);
+    }
 }
 
 #[test]
 fn an_append_after_the_connection_was_lost_while_idle_is_done() {
-    let world = World::new();
-    world.through.append_blocking(vec![1]).unwrap();
-    world.proxy.cut_all();
-    world.through.append_blocking(vec![2]).unwrap();
-    assert_eq!(world.events(), [1, 2]);
+    for world in World::both() {
+        world.through.append_blocking(vec![1]).unwrap();
+        world.proxy.cut_all();
+        world.through.append_blocking(vec![2]).unwrap();
+        assert_eq!(world.events(), [1, 2]);
+    }
 }
 
 #[test]
 fn an_append_of_which_nothing_can_be_found_out_is_in_doubt() {
-    let world = World::new();
-    world.through.append_blocking(vec![1]).unwrap();
-    let proxy = std::sync::Arc::new(world.proxy);
-    let shut = std::sync::Arc::clone(&proxy);
-    proxy.at(Moment::AfterCommit, "INSERT INTO", move || {
-        shut.refuse(true);
-        Then::Cut
-    });
-    let doubtful = world.through.append_blocking(vec![2]).unwrap_err();
-    assert!(matches!(doubtful, AppendError::InDoubt { .. }), "{doubtful}");
-    // Before anything is sent, there is no doubt.
-    let refused = world.through.append_blocking(vec![3]).unwrap_err();
-    assert!(matches!(refused, AppendError::Unavailable { .. }), "{refused}");
-    proxy.refuse(false);
-    world.through.append_blocking(vec![4]).unwrap();
-    let seen = world.scratch.text("SELECT data AS line FROM rederive_events ORDER BY id");
-    assert_eq!(seen, ["1", "2", "4"]);
+    for world in World::both() {
+        world.through.append_blocking(vec![1]).unwrap();
+        let proxy = std::sync::Arc::new(world.proxy);
+        let shut = std::sync::Arc::clone(&proxy);
+        proxy.at(Moment::AfterCommit, APPEND, move || {
+            shut.refuse(true);
+            Then::Cut
+        });
+        let doubtful = world.through.append_blocking(vec![2]).unwrap_err();
+        assert!(matches!(doubtful, AppendError::InDoubt { .. }), "{doubtful}");
+        // Before anything is sent, there is no doubt.
+        let refused = world.through.append_blocking(vec![3]).unwrap_err();
+        assert!(matches!(refused, AppendError::Unavailable { .. }), "{refused}");
+        proxy.refuse(false);
+        world.through.append_blocking(vec![4]).unwrap();
+        let seen = world.scratch.text("SELECT data AS line FROM rederive_events ORDER BY id");
+        assert_eq!(seen, ["1", "2", "4"]);
+    }
 }
 
-/// The server waits for its COMMIT, and all who append wait for it.
+/// The server waits for its next word, and all who append wait for it.
 #[test]
-fn a_transaction_that_has_lost_its_client_is_ended_and_done_again() {
-    let world = World::new();
-    world.through.append_blocking(vec![1]).unwrap();
-    for number in [2, 3] {
-        world.proxy.at(Moment::BeforeCommit, "INSERT INTO", || Then::Vanish);
-        world.through.append_blocking(vec![number]).unwrap();
+fn an_append_that_has_lost_its_client_is_ended_and_done_again() {
+    for world in World::both() {
+        world.through.append_blocking(vec![1]).unwrap();
+        for number in [2, 3] {
+            world.proxy.at(Moment::BeforeCommit, APPEND, || Then::Vanish);
+            world.through.append_blocking(vec![number]).unwrap();
+        }
+        assert_eq!(world.proxy.sprung(), 2);
+        assert_eq!(world.events(), [1, 2, 3]);
     }
-    assert_eq!(world.proxy.sprung(), 2);
-    assert_eq!(world.events(), [1, 2, 3]);
+}
+
+/// The server does not see that it has lost its client, and would append when its turn comes.
+#[test]
+fn an_append_that_has_lost_its_client_while_it_waited_for_others_is_done_once() {
+    for world in World::both() {
+        let World { proxy, through, scratch, direct } = world;
+        through.append_blocking(vec![1]).unwrap();
+        // The connection is not the first one.
+        proxy.cut_all();
+        through.append_blocking(vec![2]).unwrap();
+        let insert = "INSERT INTO rederive_events (time, data) VALUES (0, '3')";
+        let other = Other::begin(&scratch, insert);
+        let append = thread::spawn(move || through.append_blocking(vec![4]));
+        let recorded = other.lets_wait_twice(append, || assert!(proxy.cut_all() > 0)).unwrap();
+        assert_eq!(recorded[0].cursor, direct.head().unwrap());
+        let stored = direct.fetch(&Cursor::Start, 9).unwrap().events;
+        assert_eq!(stored.iter().map(|event| event.data).collect::<Vec<_>>(), [1, 2, 3, 4]);
+    }
+}
+
+#[test]
+fn whoever_appends_to_a_stream_meanwhile_is_not_overlooked() {
+    let world = World::new();
+    let meanwhile = |number| {
+        let direct = world.direct.clone();
+        world.proxy.at(Moment::BeforeStatement, APPEND, move || {
+            direct.append_to_blocking("s", Expected::Any, vec![number]).unwrap();
+            Then::Pass
+        });
+    };
+    meanwhile(1);
+    let late = world.through.append_to_blocking("s", Expected::NoStream, vec![2]).unwrap_err();
+    assert!(matches!(late, AppendError::Conflict { actual: 1, .. }), "{late}");
+    meanwhile(3);
+    world.through.append_to_blocking("s", Expected::Any, vec![4]).unwrap();
+    meanwhile(5);
+    let late = world.through.append_to_blocking("s", Expected::Version(3), vec![6]).unwrap_err();
+    assert!(matches!(late, AppendError::Conflict { actual: 4, .. }), "{late}");
+    let stored = world.direct.read_stream("s", 0, 9).unwrap();
+    assert_eq!(stored.iter().map(|event| event.data).collect::<Vec<_>>(), [1, 3, 4, 5]);
+}
+
+/// Below them, a follower that has seen them would never look for it.
+#[test]
+fn an_append_is_numbered_above_the_ids_that_others_have_taken_while_it_waited() {
+    let World { proxy, through, scratch, direct } = World::new();
+    through.append_blocking(vec![1]).unwrap();
+    let insert = "INSERT INTO rederive_events (id, time, data) VALUES (100, 0, '2')";
+    let other = Other::begin(&scratch, insert);
+    let append = thread::spawn(move || through.append_blocking(vec![3]));
+    let recorded = other.commits_when_waited_for(append).unwrap();
+    assert_eq!(recorded[0].cursor, Cursor::from(101));
+    assert_eq!(recorded[0].cursor, direct.head().unwrap());
+    drop(proxy);
 }

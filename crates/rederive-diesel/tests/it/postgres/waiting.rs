@@ -55,21 +55,43 @@ impl Other {
     /// The same, with something to be done before.
     #[track_caller]
     pub(super) fn lets_wait<T: Debug>(mut self, work: JoinHandle<T>, first: impl FnOnce()) -> T {
+        self.is_waited_for(&work, &[]);
+        first();
+        self.conn.batch_execute("COMMIT").unwrap();
+        work.join().unwrap()
+    }
+
+    /// The same, and commits once the work waits for the transaction on another connection.
+    #[track_caller]
+    pub(super) fn lets_wait_twice<T: Debug>(
+        mut self,
+        work: JoinHandle<T>,
+        first: impl FnOnce(),
+    ) -> T {
+        let before = self.is_waited_for(&work, &[]);
+        first();
+        self.is_waited_for(&work, &before);
+        self.conn.batch_execute("COMMIT").unwrap();
+        work.join().unwrap()
+    }
+
+    /// Waits until somebody waits for the transaction, other than these: who does.
+    #[track_caller]
+    fn is_waited_for<T>(&mut self, work: &JoinHandle<T>, others: &[String]) -> Vec<String> {
         let waits = format!(
             "SELECT pid AS line FROM pg_stat_activity WHERE {} = ANY (pg_blocking_pids(pid))",
             self.pid
         );
         let begun = Instant::now();
-        while lines(&mut self.observer, &waits).is_empty() {
-            if work.is_finished() {
-                panic!("it did not wait: {:?}", work.join());
+        loop {
+            let waiting = lines(&mut self.observer, &waits);
+            if waiting.iter().any(|pid| !others.contains(pid)) {
+                return waiting;
             }
+            assert!(!work.is_finished(), "it did not wait");
             assert!(begun.elapsed() < Duration::from_secs(30), "it does not wait");
             thread::yield_now();
         }
-        first();
-        self.conn.batch_execute("COMMIT").unwrap();
-        work.join().unwrap()
     }
 }
 
