@@ -90,7 +90,7 @@ impl Floors {
             by_statement: vec![by_statement(1000, true), by_statement(10_000, true)],
             fewer_statements: 10,
             one_client: vec![clients(By::Two)],
-            many_clients: vec![clients(By::One), clients(By::OneWithoutCursor)],
+            many_clients: vec![clients(By::One)],
             wanted_of_many: (1.5, 3.0),
             start: Work::PostgresStart,
             growth: Work::PostgresRebuild {

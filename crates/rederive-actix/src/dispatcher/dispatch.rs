@@ -96,11 +96,7 @@ impl<E: Send + Sync + 'static> Dispatcher<E> {
                     && let Some(host) = self.routes.retire(&partition, watermark)
                 {
                     residents.passivate(&host);
-                    if !host.is_here() {
-                        let reducer = Arc::clone(&links.name);
-                        let partition = partition.clone();
-                        links.observers.tell(&Notice::Passivated { reducer, partition });
-                    }
+                    links.tell_passivated(&host, &partition);
                 }
                 if let Some(route) = self.routes.get_mut(&partition) {
                     if route.batch.is_empty() {
@@ -179,16 +175,20 @@ impl<E: Send + Sync + 'static> Dispatcher<E> {
         );
         for (partition, addr) in passivated {
             self.residents.passivate(&addr);
-            if addr.is_here() {
-                continue;
-            }
-            let reducer = Arc::clone(&self.links.name);
-            self.links.observers.tell(&Notice::Passivated { reducer, partition });
+            self.links.tell_passivated(&addr, &partition);
         }
     }
 }
 
 impl<E: Send + Sync + 'static> Links<E> {
+    /// An actor is told to stop; what works within the dispatcher has never been called active.
+    fn tell_passivated(&self, host: &Host<E>, partition: &PartitionId) {
+        if !host.is_here() {
+            let (reducer, partition) = (Arc::clone(&self.name), partition.clone());
+            self.observers.tell(&Notice::Passivated { reducer, partition });
+        }
+    }
+
     /// The partitions of an event; none if it is of a type that does not concern the reducer, however
     /// it came to be read.
     ///

@@ -28,7 +28,6 @@ use crate::port;
 pub struct Proxy {
     shared: Arc<Shared>,
     port: u16,
-    server: u16,
 }
 
 #[derive(Default)]
@@ -45,6 +44,8 @@ struct State {
     sprung: usize,
     refuses: bool,
     frozen: bool,
+    /// The port of the server.
+    server: u16,
 }
 
 impl Proxy {
@@ -57,14 +58,15 @@ impl Proxy {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
         let port = listener.local_addr()?.port();
         let shared = Arc::new(Shared::default());
-        let proxy = Self { shared: Arc::clone(&shared), port, server };
+        shared.lock().server = server;
+        let proxy = Self { shared: Arc::clone(&shared), port };
         thread::spawn(move || {
             for client in listener.incoming() {
                 if shared.ends.load(Ordering::SeqCst) {
                     return;
                 }
                 // One that cannot be passed on is closed: the client sees what it would without us.
-                let _ = client.and_then(|client| shared.pass_on(client, server));
+                let _ = client.and_then(|client| shared.pass_on(client));
             }
         });
         Ok(proxy)
@@ -80,12 +82,6 @@ impl Proxy {
     #[must_use]
     pub fn url(&self, database: &str) -> String {
         port::url(self.port, database)
-    }
-
-    /// The port of the server.
-    #[must_use]
-    pub fn server(&self) -> u16 {
-        self.server
     }
 
     /// Lays a trap for the next transaction in which a statement contains these words, in whatever
@@ -134,6 +130,11 @@ impl Proxy {
         self.shared.lock().refuses = refuses;
     }
 
+    /// Passes new connections on to the server on this port, as if it had taken over.
+    pub fn redirect(&self, server: u16) {
+        self.shared.lock().server = server;
+    }
+
     /// Passes nothing on and closes nothing, as a network that is gone, until told otherwise.
     pub fn freeze(&self, frozen: bool) {
         self.shared.lock().frozen = frozen;
@@ -152,10 +153,13 @@ impl Drop for Proxy {
 }
 
 impl Shared {
-    fn pass_on(self: &Arc<Self>, client: TcpStream, server: u16) -> io::Result<()> {
-        if self.lock().refuses {
+    fn pass_on(self: &Arc<Self>, client: TcpStream) -> io::Result<()> {
+        let state = self.lock();
+        if state.refuses {
             return Ok(());
         }
+        let server = state.server;
+        drop(state);
         let server = TcpStream::connect((Ipv4Addr::LOCALHOST, server))?;
         let line = Arc::new(Line::new(client, server)?);
         let mut state = self.lock();

@@ -1,8 +1,9 @@
 //! Clients that append an event and apply it at once, by hand, each on a connection of its own.
 //!
 //! They append to a table without the trigger of Rederive's log, which orders the appends of all: who
-//! applies in the transaction that appends has nobody who follows. One of the floors does without the
-//! cursor as well, which all of them would have to wait for.
+//! applies in the transaction that appends has nobody who follows. Those that do it in one statement do
+//! without the cursor as well, as all of them would wait for its row: a tenth of the events in the same
+//! time.
 
 use std::{
     fmt,
@@ -29,10 +30,8 @@ use crate::{
 /// How an event is appended and applied.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum By {
-    /// One statement that appends, applies and stores the cursor.
+    /// One statement that appends and applies.
     One,
-    /// The same without the cursor.
-    OneWithoutCursor,
     /// A transaction that appends, and one that applies and stores the cursor.
     Two,
 }
@@ -40,8 +39,7 @@ pub(crate) enum By {
 impl fmt::Display for By {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            By::One => "one statement per event",
-            By::OneWithoutCursor => "one statement per event, without a cursor",
+            By::One => "one statement per event, without a cursor",
             By::Two => "two transactions per event",
         })
     }
@@ -107,22 +105,14 @@ fn request(conn: &mut PgConnection, by: By, event: &AccountEvent) -> Result<(), 
         Bind::Text(&json),
         Bind::BigInt(event.change()),
         Bind::Text(event.account()),
-        Bind::Text(TABLES[0]),
     ];
     let execute = |conn: &mut PgConnection, text: &str, binds: &[Bind<'_>]| {
         Statement { text, binds }.execute(conn)
     };
     match by {
         By::One => {
-            let text = format!(
-                "WITH appended AS ({APPEND}), applied AS ({APPLY})
-                UPDATE floor_cursor SET cursor = greatest(cursor, id) FROM appended WHERE name = ?"
-            );
-            execute(conn, &text, &binds)?;
-        }
-        By::OneWithoutCursor => {
             let text = format!("WITH appended AS ({APPEND}) {APPLY}");
-            execute(conn, &text, &binds[..4])?;
+            execute(conn, &text, &binds)?;
         }
         By::Two => {
             let id = append(conn, &binds[..2])?;

@@ -1,10 +1,11 @@
 //! Connections that break while events are appended: what can be found out is found out.
 
-use std::{thread, time::Duration};
+use std::{sync::Arc, thread, time::Duration};
 
+use diesel::{Connection as _, PgConnection, connection::SimpleConnection as _};
 use rederive_core::{Cursor, EventLog};
 use rederive_diesel::{AppendError, Expected, PostgresDatabase, PostgresEventLog, PostgresOptions};
-use test_postgres::{Moment, Proxy, Then};
+use test_postgres::{Cluster, Moment, Proxy, Then};
 
 use super::{scratch::Scratch, waiting::Other};
 
@@ -122,8 +123,8 @@ fn an_append_after_the_connection_was_lost_while_idle_is_done() {
 fn an_append_of_which_nothing_can_be_found_out_is_in_doubt() {
     for world in World::both() {
         world.through.append_blocking(vec![1]).unwrap();
-        let proxy = std::sync::Arc::new(world.proxy);
-        let shut = std::sync::Arc::clone(&proxy);
+        let proxy = Arc::new(world.proxy);
+        let shut = Arc::clone(&proxy);
         proxy.at(Moment::AfterCommit, APPEND, move || {
             shut.refuse(true);
             Then::Cut
@@ -137,6 +138,32 @@ fn an_append_of_which_nothing_can_be_found_out_is_in_doubt() {
         world.through.append_blocking(vec![4]).unwrap();
         let seen = world.scratch.text("SELECT data AS line FROM rederive_events ORDER BY id");
         assert_eq!(seen, ["1", "2", "4"]);
+    }
+}
+
+/// What is not there may be in the log of the one that was there before.
+#[test]
+fn an_append_is_in_doubt_where_another_server_has_taken_over_that_has_not_heard_of_it() {
+    let cluster = Cluster::start().unwrap();
+    for world in World::both() {
+        world.through.append_blocking(vec![1]).unwrap();
+        let url = world.scratch.url();
+        let name = url.rsplit('/').next().unwrap();
+        let mut admin = PgConnection::establish(&cluster.url("postgres")).unwrap();
+        admin.batch_execute(&format!("CREATE DATABASE {name}")).unwrap();
+        let other = PostgresDatabase::connect(cluster.url(name)).unwrap().event_log::<u64>();
+        other.append_blocking(vec![1]).unwrap();
+        let (proxy, port) = (Arc::new(world.proxy), cluster.port());
+        let taken_over = Arc::clone(&proxy);
+        proxy.at(Moment::BeforeCommit, APPEND, move || {
+            taken_over.redirect(port);
+            Then::Cut
+        });
+        let doubtful = world.through.append_blocking(vec![2]).unwrap_err();
+        assert!(matches!(doubtful, AppendError::InDoubt { .. }), "{doubtful}");
+        world.through.append_blocking(vec![3]).unwrap();
+        let stored = other.fetch(&Cursor::Start, 9).unwrap().events;
+        assert_eq!(stored.iter().map(|event| event.data).collect::<Vec<_>>(), [1, 3]);
     }
 }
 
