@@ -18,7 +18,7 @@ pub struct Config {
     /// transaction lasts.
     pub group: usize,
     /// The four sizes above while a reducer is being rebuilt or is in [bulk](Self::bulk): larger, as
-    /// nobody waits for the first commit. Default 40,000, 90,000, 10,000 and 100,000: a transaction
+    /// nobody waits for the first commit. Default 50,000, 110,000, 10,000 and 120,000: a transaction
     /// takes all that was read, so that each row is written once for many events, and while it runs
     /// there is room for a slice that is reduced and for one that is read.
     pub rebuild: Sizes,
@@ -131,7 +131,7 @@ impl Default for Config {
             window: 10_000,
             batch: 1000,
             group: 10_000,
-            rebuild: Sizes { slice: 40_000, window: 90_000, batch: 10_000, group: 100_000 },
+            rebuild: Sizes { slice: 50_000, window: 110_000, batch: 10_000, group: 120_000 },
             bulk: 1000,
             gather: 16,
             progress_interval: Duration::from_secs(1),
