@@ -83,7 +83,8 @@ async fn a_stream_reads_no_further_ahead_than_two_slices(world: World) {
     const SLICE: usize = 256;
     world.append(deposits(0..3000));
     let mut events = stream(&world, Cursor::Start);
-    for taken in 1..=3000 {
+    // Not so far that it meets the end of the log, where it looks for more.
+    for taken in 1..2500 {
         assert_eq!(next(&mut events).await.0, (taken as u64).into());
         actix_rt::task::yield_now().await;
         // Those that were taken, those that wait, and the slice under way.
