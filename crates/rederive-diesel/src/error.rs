@@ -44,7 +44,8 @@ pub enum AppendError {
         waited: Duration,
     },
     /// The disk failed, or the connection was lost, during the commit, and it could not be found out what
-    /// became of it: the events were appended or were not. Read the log's head (or the stream) before
+    /// became of it: the events were appended or were not. On PostgreSQL also when another server has taken
+    /// over that does not have them. Read the log's head (or the stream) before
     /// appending them again.
     #[error("whether the events were appended is unknown: {message}")]
     InDoubt {

@@ -49,9 +49,9 @@ impl Line {
         statement: impl FnOnce(&mut PgConnection) -> QueryResult<T>,
     ) -> Result<T, Failed<Error>> {
         let mut conn = self.take().map_err(Failed::Begin)?;
-        let done = statement(&mut conn).map_err(|error| match Fault::of(&error) {
-            // Whether it was done is not known.
-            Fault::Connection => Failed::Commit(error),
+        let done = statement(&mut conn).map_err(|error| match (Fault::of(&error), &error) {
+            // Whether it was done is not known; or it was, and the answer is not what was expected.
+            (Fault::Connection, _) | (_, Error::DeserializationError(_)) => Failed::Commit(error),
             _ => Failed::Body(error),
         });
         self.put_back(conn, !matches!(done, Err(Failed::Commit(_))));

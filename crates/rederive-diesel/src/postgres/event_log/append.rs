@@ -36,15 +36,18 @@ const TRIES: usize = 3;
 pub(crate) struct EventWriter {
     connections: Arc<Connections>,
     line: Line,
-    /// Who serves the connection, and which one that is.
-    backend: Option<(u64, Backend)>,
+    backend: Option<Known>,
     /// Begins a transaction and takes the lock, before anything is looked at, and before an id is given:
     /// the trigger would be too late for that.
     begin: String,
     listener: Arc<Listener>,
     crowd: Crowd,
-    random: RandomState,
-    appends: u64,
+}
+
+/// What is known of who serves a connection: nothing where the server does not tell.
+struct Known {
+    connection: u64,
+    backend: Option<Backend>,
 }
 
 /// Which events of a group are whose.
@@ -61,8 +64,8 @@ impl EventWriter {
         let (connections, listener) = (Arc::clone(connections), Arc::clone(listener));
         let line = Line::new(&connections.committing);
         let begin = format!("{}; {}", connections.begin, insert::lock(&connections.schema));
-        let (crowd, random) = (Crowd::default(), RandomState::new());
-        Self { connections, line, backend: None, begin, listener, crowd, random, appends: 0 }
+        let crowd = Crowd::default();
+        Self { connections, line, backend: None, begin, listener, crowd }
     }
 
     /// Appends by one statement, which is a transaction by itself. `None` if nothing was appended, and
@@ -75,15 +78,12 @@ impl EventWriter {
             return None;
         }
         let begun = Instant::now();
-        let append_id = self.next_id();
+        let append_id = random_id();
         let Self { connections, line, backend, .. } = self;
         let schema = &connections.schema;
         let backend = known(backend, line, schema)?;
-        let streams = group.iter().filter_map(Request::stream);
-        let versions =
-            line.statement(|conn| insert::stream_versions(conn, schema, streams)).ok()?;
-        let version = |stream: &str| Ok::<_, Error>(versions.get(stream).copied().unwrap_or(0));
-        let Decided { replies: shares, rows } = append::decide(group, i64::MAX, version).ok()?;
+        let decided = line.statement(|conn| decide(conn, schema, group)).ok()?;
+        let Decided { replies: shares, rows } = decided;
         if rows.is_empty() {
             return Some(Ok(replies(shares, &Appended::default())));
         }
@@ -113,10 +113,9 @@ impl EventWriter {
         let mut tries = 1;
         loop {
             let mut sent = None;
-            let append_id = self.next_id();
             let schema = &self.connections.schema;
             let done = self.line.transaction(&self.begin, |conn| {
-                sent = Some(insert(conn, schema, append_id, group)?);
+                sent = Some(insert(conn, schema, group)?);
                 Ok(())
             });
             let failed = match (done, sent) {
@@ -151,12 +150,6 @@ impl EventWriter {
             tries += 1;
         }
     }
-
-    /// An id that no other append has, in this process or elsewhere.
-    fn next_id(&mut self) -> i64 {
-        self.appends += 1;
-        self.random.hash_one(self.appends).cast_signed()
-    }
 }
 
 impl WriteEvents for EventWriter {
@@ -181,37 +174,49 @@ impl WriteEvents for EventWriter {
 }
 
 /// Who serves the connection, asked once for each.
-fn known<'b>(
-    known: &'b mut Option<(u64, Backend)>,
+fn known<'k>(
+    known: &'k mut Option<Known>,
     line: &mut Line,
     schema: &Schema,
-) -> Option<&'b mut Backend> {
-    let number = line.connect()?;
-    if known.as_ref().is_none_or(|(of, _)| *of != number) {
-        *known = None;
-        let backend = line.statement(|conn| Backend::of(conn, schema)).ok()?;
-        *known = Some((number, backend));
+) -> Option<&'k mut Backend> {
+    let connection = line.connect()?;
+    if known.as_ref().is_none_or(|known| known.connection != connection) {
+        let backend = match line.statement(|conn| Backend::of(conn, schema)) {
+            Ok(backend) => Some(backend),
+            // There is no use in asking again.
+            Err(Failed::Body(error)) if Fault::of(&error) == Fault::Statement => None,
+            Err(_) => return None,
+        };
+        *known = Some(Known { connection, backend });
     }
-    known.as_mut().map(|(_, backend)| backend)
+    known.as_mut()?.backend.as_mut()
 }
 
-/// Decides on all requests in order, then inserts the events of those that may be appended. Nobody else
-/// appends until the transaction ends.
-fn insert(
+/// Decides on all requests in order, by where streams stand.
+fn decide<'g>(
     conn: &mut PgConnection,
     schema: &Schema,
-    append_id: i64,
-    group: &[Request],
-) -> QueryResult<Sent> {
+    group: &'g [Request],
+) -> QueryResult<Decided<'g>> {
     let streams = group.iter().filter_map(Request::stream);
     let versions = insert::stream_versions(conn, schema, streams)?;
-    let version = |stream: &str| Ok::<_, Error>(versions.get(stream).copied().unwrap_or(0));
-    let Decided { replies: shares, rows } = append::decide(group, i64::MAX, version)?;
+    append::decide(group, i64::MAX, |stream| Ok(versions.get(stream).copied().unwrap_or(0)))
+}
+
+/// Decides on all requests, then inserts the events of those that may be appended. Nobody else appends
+/// until the transaction ends.
+fn insert(conn: &mut PgConnection, schema: &Schema, group: &[Request]) -> QueryResult<Sent> {
+    let Decided { replies: shares, rows } = decide(conn, schema, group)?;
     let inserted = match rows.is_empty() {
         true => Inserted::default(),
-        false => insert::insert(conn, schema, append_id, &rows)?,
+        false => insert::insert(conn, schema, random_id(), &rows)?,
     };
     Ok(Sent { inserted, shares })
+}
+
+/// An id that no other append has, in this process or elsewhere.
+fn random_id() -> i64 {
+    RandomState::new().hash_one(std::process::id()).cast_signed()
 }
 
 fn replies(shares: Shares, events: &Appended) -> Replies {

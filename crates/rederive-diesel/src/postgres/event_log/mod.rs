@@ -35,8 +35,9 @@ pub(super) use append::EventWriter;
 /// Whoever inserts events holds a lock until its transaction ends, which a trigger of the table sees
 /// to. So a follower that reads what is above its cursor misses nothing, whoever else appends. Appends
 /// of the whole process are written by one thread, those that arrive meanwhile together in the next
-/// transaction; where those who were served last do not come back at once, for at most 14 ms the next
-/// group waits for reducers of this database, and for them. Appending wakes the followers in this process, and by `NOTIFY` those in others (see
+/// transaction; where those who were served last do not come back at once, the next group waits for
+/// reducers of this database, and for them, 30 ms at most. Appending wakes the followers in this
+/// process, and by `NOTIFY` those in others (see
 /// [`PostgresOptions::notifications`](crate::PostgresOptions::notifications)).
 ///
 /// Beside each event stands the name of its type: the variant, if the events are an enum as serde
@@ -44,9 +45,9 @@ pub(super) use append::EventWriter;
 /// only ([`Reducer::event_types`](rederive_core::Reducer::event_types)) are spared the others, and
 /// events of an old form can be brought up to date: [`upcast`](Self::upcast).
 ///
-/// When the connection is lost while an append is being committed, it is found out whether it was
-/// done; only when that cannot be had within some seconds, the append is
-/// [in doubt](crate::AppendError::InDoubt).
+/// When the connection is lost while an append is being done, it is found out whether it was; only when
+/// that cannot be had within some seconds, or another server has taken over that does not have the events,
+/// the append is [in doubt](crate::AppendError::InDoubt). The time of an event is the server's.
 ///
 /// ```no_run
 /// use rederive_core::EventLog;

@@ -47,9 +47,13 @@ impl World {
     }
 
     fn events(&self) -> Vec<u64> {
-        let slice = self.direct.fetch(&Cursor::Start, 1000).unwrap();
-        slice.events.into_iter().map(|event| event.data).collect()
+        events(&self.direct)
     }
+}
+
+fn events(log: &PostgresEventLog<u64>) -> Vec<u64> {
+    let slice = log.fetch(&Cursor::Start, 1000).unwrap();
+    slice.events.into_iter().map(|event| event.data).collect()
 }
 
 #[test]
@@ -162,8 +166,7 @@ fn an_append_is_in_doubt_where_another_server_has_taken_over_that_has_not_heard_
         let doubtful = world.through.append_blocking(vec![2]).unwrap_err();
         assert!(matches!(doubtful, AppendError::InDoubt { .. }), "{doubtful}");
         world.through.append_blocking(vec![3]).unwrap();
-        let stored = other.fetch(&Cursor::Start, 9).unwrap().events;
-        assert_eq!(stored.iter().map(|event| event.data).collect::<Vec<_>>(), [1, 3]);
+        assert_eq!(events(&other), [1, 3]);
     }
 }
 
@@ -195,8 +198,7 @@ fn an_append_that_has_lost_its_client_while_it_waited_for_others_is_done_once() 
         let append = thread::spawn(move || through.append_blocking(vec![4]));
         let recorded = other.lets_wait_twice(append, || assert!(proxy.cut_all() > 0)).unwrap();
         assert_eq!(recorded[0].cursor, direct.head().unwrap());
-        let stored = direct.fetch(&Cursor::Start, 9).unwrap().events;
-        assert_eq!(stored.iter().map(|event| event.data).collect::<Vec<_>>(), [1, 2, 3, 4]);
+        assert_eq!(events(&direct), [1, 2, 3, 4]);
     }
 }
 
@@ -225,13 +227,54 @@ fn whoever_appends_to_a_stream_meanwhile_is_not_overlooked() {
 /// Below them, a follower that has seen them would never look for it.
 #[test]
 fn an_append_is_numbered_above_the_ids_that_others_have_taken_while_it_waited() {
-    let World { proxy, through, scratch, direct } = World::new();
-    through.append_blocking(vec![1]).unwrap();
+    let world = World::new();
+    world.through.append_blocking(vec![1]).unwrap();
     let insert = "INSERT INTO rederive_events (id, time, data) VALUES (100, 0, '2')";
-    let other = Other::begin(&scratch, insert);
+    let other = Other::begin(&world.scratch, insert);
+    let through = world.through.clone();
     let append = thread::spawn(move || through.append_blocking(vec![3]));
     let recorded = other.commits_when_waited_for(append).unwrap();
     assert_eq!(recorded[0].cursor, Cursor::from(101));
-    assert_eq!(recorded[0].cursor, direct.head().unwrap());
-    drop(proxy);
+    assert_eq!(recorded[0].cursor, world.direct.head().unwrap());
+}
+
+/// It is only known that it was done.
+#[test]
+fn an_append_whose_answer_cannot_be_read_is_looked_up() {
+    let world = World::new();
+    world.scratch.execute(
+        "ALTER FUNCTION rederive_append RENAME TO rederive_append_well;
+         CREATE FUNCTION rederive_append(bigint, text[], bigint[], text[], bigint[], text[])
+             RETURNS TABLE (id bigint, \"time\" bigint) LANGUAGE sql AS
+             'SELECT NULL::bigint, \"time\" FROM rederive_append_well($1, $2, $3, $4, $5, $6)'",
+    );
+    let recorded = world.through.append_blocking(vec![1, 2]).unwrap();
+    assert_eq!(world.direct.fetch(&Cursor::Start, 9).unwrap().events, recorded);
+}
+
+/// Nothing is asked in vain with each append.
+#[test]
+fn where_the_server_does_not_tell_who_serves_a_connection_appends_are_made_by_steps() {
+    let cluster = Cluster::start().unwrap();
+    let mut admin = PgConnection::establish(&cluster.url("postgres")).unwrap();
+    for sql in ["CREATE ROLE plain LOGIN", "CREATE DATABASE plain OWNER plain"] {
+        admin.batch_execute(sql).unwrap();
+    }
+    let mut admin = PgConnection::establish(&cluster.url("plain")).unwrap();
+    admin
+        .batch_execute(
+            "REVOKE EXECUTE ON FUNCTION pg_catalog.pg_control_system FROM PUBLIC;
+             ALTER SCHEMA public OWNER TO plain",
+        )
+        .unwrap();
+    let proxy = Proxy::to(cluster.port()).unwrap();
+    let url = proxy.url("plain").replace("postgres@", "plain@");
+    let log = PostgresDatabase::connect(url).unwrap().event_log::<u64>();
+    for _ in 0..2 {
+        proxy.at(Moment::BeforeStatement, "pg_control_system", || Then::Pass);
+    }
+    for number in [1, 2] {
+        log.append_blocking(vec![number]).unwrap();
+    }
+    assert_eq!((events(&log), proxy.sprung()), (vec![1, 2], 1));
 }
